@@ -1,0 +1,1 @@
+//! Measured recordings: reading them, diagnosing them, scoring the verdicts against the labels.
