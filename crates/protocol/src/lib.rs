@@ -2,14 +2,32 @@
 //!
 //! Pure data: no I/O, no clock, no runtime. Every other crate may depend on this one.
 
+pub mod codec;
+pub mod keys;
+pub mod timestamp;
+
 mod block;
+mod entry;
 mod fault;
+mod health;
+mod message;
 mod profile;
 mod quantity;
+mod result;
+mod service;
+mod vehicle;
 mod verdict;
 
 pub use block::{Channel, SignalBlock};
+pub use entry::{DATA_TYPE, Message, Payload, RawEntry, Undecodable, decode_entry};
 pub use fault::{FaultSet, FaultType, UnknownFaultType};
+pub use health::{FaultState, FaultSummary, OverallHealth, OverallStatus, VehicleHealth};
+pub use message::{EntryId, InvalidEntryId, MAX_MESSAGE_ID_BYTES, MessageId};
 pub use profile::{BearingGeometry, MotorProfile, MotorType};
 pub use quantity::{Quantity, TIME_ALIASES, is_time_alias};
+pub use result::{DiagnosisResult, MalformedResult, features, result_health_score};
+pub use service::{
+    Assignment, Grant, ServiceEvent, ServiceEventType, ServiceRecord, ServiceStatus, ServiceType, WorkerLoad,
+};
+pub use vehicle::{InvalidVehicleId, MAX_VEHICLE_ID_BYTES, VehicleId};
 pub use verdict::{Charts, Evidence, Severity, Status, Verdict};

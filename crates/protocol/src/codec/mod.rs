@@ -1,0 +1,29 @@
+//! The three forms of a signal block on the wire: rows and columns in JSON, and MessagePack.
+
+mod binary;
+mod columns;
+mod json;
+mod rows;
+
+pub use binary::{decode_binary, encode_binary};
+pub use json::decode_json;
+
+/// Why a text or bytes are no signal block.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BlockError {
+    /// Not the syntax of the form.
+    #[error("sensor_data cannot be read: {0}")]
+    Syntax(String),
+    /// Read, but without anything a detector could use.
+    #[error("sensor_data cannot be diagnosed: {0}")]
+    Content(String),
+}
+
+impl BlockError {
+    fn content(text: impl Into<String>) -> Self {
+        Self::Content(text.into())
+    }
+}
+
+/// Most samples of a block over all channels. Bounds the work one message can ask for.
+pub const MAX_SAMPLES: usize = 4_000_000;

@@ -1,0 +1,259 @@
+//! Row-oriented JSON, read straight into columns.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::BlockError;
+use crate::{Channel, Quantity, SignalBlock, is_time_alias};
+
+/// What a column of a row is.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Time,
+    Value(Quantity),
+    Ignored,
+}
+
+/// The columns gathered from rows.
+#[derive(Default)]
+pub(super) struct Rows {
+    /// Names in the order of the first row: later rows mostly repeat it, so that a name is found
+    /// by one comparison.
+    layout: Vec<(String, Role)>,
+    time_s: Vec<f64>,
+    values: Vec<(Quantity, Vec<f32>)>,
+    rows: usize,
+    /// First row that is not like the first one.
+    ragged: Option<String>,
+}
+
+impl Rows {
+    pub(super) fn into_block(self, rate_hz: Option<f64>) -> Result<SignalBlock, BlockError> {
+        if self.rows == 0 {
+            return Err(BlockError::content("data has no rows; send at least one"));
+        }
+        if let Some(reason) = self.ragged {
+            return Err(BlockError::Content(reason));
+        }
+        if self.values.is_empty() {
+            let seen: Vec<&str> = self
+                .layout
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .take(8)
+                .collect();
+            return Err(BlockError::Content(format!(
+                "no known column among {seen:?}; known are {}",
+                Quantity::all_names().collect::<Vec<_>>().join(", ")
+            )));
+        }
+        let clock = Clock::of(&self.time_s);
+        let rate_hz = match rate_hz.or(clock.rate_hz) {
+            Some(rate) => rate,
+            // One row carries no rhythm and needs none.
+            None if self.rows == 1 => 1.0,
+            None => {
+                return Err(BlockError::content(
+                    "sampling_rate is missing and there is no rising time column; send \"sampling_rate\" in Hz",
+                ));
+            }
+        };
+        let channels = self
+            .values
+            .into_iter()
+            .map(|(quantity, samples)| Channel {
+                quantity,
+                rate_hz,
+                samples,
+            })
+            .collect();
+        Ok(SignalBlock {
+            start_s: self.time_s.first().copied(),
+            channels,
+            clock_jitter: clock.jitter(&self.time_s),
+            ..SignalBlock::default()
+        })
+    }
+
+    fn column(&mut self, position: usize, name: Cow<'_, str>) -> Role {
+        if let Some((known, role)) = self.layout.get(position)
+            && *known == name
+        {
+            return *role;
+        }
+        if let Some((_, role)) = self.layout.iter().find(|(known, _)| *known == name) {
+            return *role;
+        }
+        let role = if is_time_alias(&name) {
+            Role::Time
+        } else {
+            match Quantity::from_alias(&name) {
+                Some(q) if !self.values.iter().any(|(known, _)| *known == q) => Role::Value(q),
+                // A second spelling of a quantity that is there already.
+                _ => Role::Ignored,
+            }
+        };
+        if let Role::Value(quantity) = role {
+            self.values.push((quantity, Vec::new()));
+        }
+        self.layout.push((name.into_owned(), role));
+        role
+    }
+
+    /// Adds one row; `seen` says which quantities it had.
+    fn close_row(&mut self) {
+        self.rows += 1;
+        if self.ragged.is_some() {
+            return;
+        }
+        let rows = self.rows;
+        if let Some((quantity, values)) = self.values.iter().find(|(_, v)| v.len() != rows) {
+            self.ragged = Some(format!(
+                "row {rows} does not have the columns of the rows before: {} has {} values for {rows} rows",
+                quantity.name(),
+                values.len()
+            ));
+        }
+    }
+}
+
+/// What the time column says of the sampling.
+struct Clock {
+    rate_hz: Option<f64>,
+}
+
+impl Clock {
+    fn of(time_s: &[f64]) -> Self {
+        let span = match (time_s.first(), time_s.last()) {
+            (Some(first), Some(last)) => last - first,
+            _ => 0.0,
+        };
+        let rate_hz = (time_s.len() - 1.min(time_s.len())) as f64 / span;
+        Self {
+            rate_hz: (span > 0.0 && rate_hz.is_finite() && rate_hz > 0.0).then_some(rate_hz),
+        }
+    }
+
+    fn jitter(&self, time_s: &[f64]) -> Option<f64> {
+        let rate_hz = self.rate_hz?;
+        let first = *time_s.first()?;
+        time_s
+            .iter()
+            .enumerate()
+            .map(|(i, t)| ((t - first) * rate_hz - i as f64).abs())
+            .reduce(f64::max)
+            .filter(|j| j.is_finite())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rows {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(RowsVisitor)
+    }
+}
+
+struct RowsVisitor;
+
+impl<'de> Visitor<'de> for RowsVisitor {
+    type Value = Rows;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Rows, A::Error> {
+        let mut rows = Rows::default();
+        while seq.next_element_seed(RowSeed(&mut rows))?.is_some() {}
+        Ok(rows)
+    }
+}
+
+struct RowSeed<'a>(&'a mut Rows);
+
+impl<'de> serde::de::DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a row such as {\"时间\": 0.0, \"Ia\": 1.0}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let rows = self.0;
+        let number = rows.rows + 1;
+        let mut position = 0;
+        while let Some(name) = map.next_key_seed(Name)? {
+            match rows.column(position, name) {
+                Role::Ignored => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Role::Time => match map.next_value::<TimeCell>()? {
+                    TimeCell::Seconds(t) if rows.time_s.len() < number => rows.time_s.push(t),
+                    _ => {}
+                },
+                Role::Value(quantity) => {
+                    let value: f64 = map.next_value()?;
+                    let sample = value as f32;
+                    if !sample.is_finite() {
+                        return Err(A::Error::custom(format!(
+                            "{} is {value} in row {number}",
+                            quantity.name()
+                        )));
+                    }
+                    if let Some((_, values)) = rows.values.iter_mut().find(|(q, _)| *q == quantity)
+                        && values.len() < number
+                    {
+                        values.push(sample);
+                    }
+                }
+            }
+            position += 1;
+        }
+        rows.close_row();
+        Ok(())
+    }
+}
+
+/// A cell of the time column: seconds, or a text that only people read.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TimeCell {
+    Seconds(f64),
+    Other(IgnoredAny),
+}
+
+/// A key, borrowed unless it is escaped.
+struct Name;
+
+impl<'de> serde::de::DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a column name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}

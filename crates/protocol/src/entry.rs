@@ -1,0 +1,141 @@
+//! Entries of the raw streams: the seeds' form on the bare stream, the binary form on the others.
+
+use std::collections::HashMap;
+
+use crate::codec::{BlockError, decode_binary, decode_json, encode_binary};
+use crate::{EntryId, MessageId, SignalBlock, VehicleId};
+
+/// Value of `data_type` of every raw entry.
+pub const DATA_TYPE: &str = "motor_sensor_data";
+
+/// What a producer appends.
+#[derive(Debug, Clone)]
+pub struct RawEntry {
+    /// Whose signals.
+    pub vehicle_id: VehicleId,
+    /// Identity of the message.
+    pub message_id: MessageId,
+    /// When it was measured or accepted, ISO 8601.
+    pub timestamp: String,
+    /// The signals.
+    pub payload: Payload,
+    /// `metadata` as the producer sent it, JSON text.
+    pub metadata: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// Signals in one of the two forms of the raw streams.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// `sensor_data`, JSON text.
+    Json(String),
+    /// `block`, the binary form.
+    Binary(Vec<u8>),
+}
+
+impl Payload {
+    /// A block in the binary form.
+    pub fn from_block(block: &SignalBlock) -> Self {
+        Self::Binary(encode_binary(block))
+    }
+}
+
+impl RawEntry {
+    /// The fields of the stream entry, in order.
+    pub fn fields(&self) -> Vec<(&'static str, &[u8])> {
+        let mut fields: Vec<(&'static str, &[u8])> = vec![
+            ("vehicle_id", self.vehicle_id.as_str().as_bytes()),
+            ("timestamp", self.timestamp.as_bytes()),
+        ];
+        match &self.payload {
+            Payload::Json(text) => fields.push(("sensor_data", text.as_bytes())),
+            Payload::Binary(bytes) => fields.push(("block", bytes)),
+        }
+        fields.push(("metadata", self.metadata.as_deref().unwrap_or("{}").as_bytes()));
+        fields.push(("data_type", DATA_TYPE.as_bytes()));
+        fields.push(("message_id", self.message_id.as_str().as_bytes()));
+        if let Some(trace) = &self.traceparent {
+            fields.push(("traceparent", trace.as_bytes()));
+        }
+        fields
+    }
+}
+
+/// A raw entry as a worker reads it.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Whose signals.
+    pub vehicle_id: VehicleId,
+    /// Identity of the message.
+    pub message_id: MessageId,
+    /// Time stamp of the producer, as it wrote it.
+    pub timestamp: String,
+    /// The signals, or why a detector can do nothing with them.
+    pub block: Result<SignalBlock, String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// An entry that is no message: it is answered with a dead letter.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Undecodable {
+    /// The vehicle, where that much could be read.
+    pub vehicle_id: Option<VehicleId>,
+    /// What is wrong with the entry.
+    pub reason: String,
+}
+
+/// Reads a raw entry of either form.
+///
+/// # Errors
+/// [`Undecodable`] when there is no valid `vehicle_id`, or neither `sensor_data` nor `block` can be
+/// read. Signals that can be read but not diagnosed are no error: [`Message::block`] says why.
+pub fn decode_entry(
+    stream: &str,
+    id: EntryId,
+    fields: &HashMap<String, Vec<u8>>,
+) -> Result<Message, Undecodable> {
+    let text = |name: &str| fields.get(name).and_then(|v| std::str::from_utf8(v).ok());
+    let vehicle_id = match text("vehicle_id").map(VehicleId::new) {
+        Some(Ok(id)) => id,
+        Some(Err(e)) => {
+            return Err(Undecodable {
+                vehicle_id: None,
+                reason: e.to_string(),
+            });
+        }
+        None => {
+            let reason = "field vehicle_id is missing or not UTF-8".to_owned();
+            return Err(Undecodable {
+                vehicle_id: None,
+                reason,
+            });
+        }
+    };
+    let decoded = match (fields.get("sensor_data"), fields.get("block")) {
+        (Some(json), _) => decode_json(json),
+        (None, Some(bytes)) => decode_binary(bytes),
+        (None, None) => Err(BlockError::Syntax("field sensor_data is missing".to_owned())),
+    };
+    let block = match decoded {
+        Ok(block) => Ok(block),
+        Err(BlockError::Content(reason)) => Err(reason),
+        Err(e @ BlockError::Syntax(_)) => {
+            return Err(Undecodable {
+                vehicle_id: Some(vehicle_id),
+                reason: e.to_string(),
+            });
+        }
+    };
+    Ok(Message {
+        vehicle_id,
+        message_id: text("message_id")
+            .and_then(MessageId::from_wire)
+            .unwrap_or_else(|| MessageId::from_entry(stream, id)),
+        timestamp: text("timestamp").unwrap_or_default().to_owned(),
+        block,
+        traceparent: text("traceparent").map(str::to_owned),
+    })
+}
