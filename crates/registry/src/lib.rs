@@ -1,0 +1,1 @@
+//! Services, heartbeats, leases and the placement in Redis.

@@ -1,0 +1,222 @@
+//! The fenced commit: results, folded state and cursor in one atomic step, or nothing.
+
+use redis::Script;
+use redis::aio::ConnectionManager;
+use vtox_protocol::{EntryId, keys};
+
+use crate::{Lane, Result, StreamError};
+
+/// Kind of a target key; checked before the first write, since Redis does not roll back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Stream,
+    Hash,
+}
+
+enum Operation {
+    Append {
+        target: usize,
+        maxlen: usize,
+        fields: Vec<(String, Vec<u8>)>,
+    },
+    Set {
+        target: usize,
+        fields: Vec<(String, Vec<u8>)>,
+    },
+}
+
+/// What is behind a durable cursor: where its ownership is, what it reads and the group that mirrors it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Ownership hash.
+    pub ownership: String,
+    /// Stream that is read.
+    pub stream: String,
+    /// Consumer group that shows the progress.
+    pub group: String,
+}
+
+impl Log {
+    /// The log of a lane.
+    pub fn of_lane(lane: Lane) -> Self {
+        Self {
+            ownership: lane.partition.ownership(lane.fault),
+            stream: lane.partition.stream(),
+            group: keys::diagnosis_group(lane.fault),
+        }
+    }
+
+    /// The results, as aggregation reads them.
+    pub fn of_aggregation() -> Self {
+        Self {
+            ownership: keys::AGGREGATION.to_owned(),
+            stream: keys::RESULTS.to_owned(),
+            group: keys::AGGREGATION_GROUP.to_owned(),
+        }
+    }
+}
+
+/// What is to be written with a move of the cursor.
+pub struct Commit {
+    log: Log,
+    token: String,
+    from: EntryId,
+    to: EntryId,
+    entries: usize,
+    targets: Vec<(String, Kind)>,
+    operations: Vec<Operation>,
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// Written.
+    Done,
+    /// It had been written by an earlier try whose answer was lost.
+    Repeated,
+    /// Somebody else owns it; nothing was written.
+    Fenced,
+    /// The cursor is elsewhere; nothing was written.
+    Moved(EntryId),
+}
+
+impl Commit {
+    /// Moves the cursor of `log` from `from` over `entries` entries to `to`, as the owner `token`.
+    pub fn new(log: Log, token: &str, from: EntryId, to: EntryId, entries: usize) -> Self {
+        Self {
+            log,
+            token: token.to_owned(),
+            from,
+            to,
+            entries,
+            targets: Vec::new(),
+            operations: Vec::new(),
+        }
+    }
+
+    /// Appends an entry to a stream.
+    pub fn append<K: Into<String>, V: Into<Vec<u8>>>(
+        &mut self,
+        stream: &str,
+        fields: impl IntoIterator<Item = (K, V)>,
+    ) -> &mut Self {
+        self.append_bounded(stream, 0, fields)
+    }
+
+    /// Appends an entry to a stream that keeps about the last `maxlen` entries.
+    pub fn append_bounded<K: Into<String>, V: Into<Vec<u8>>>(
+        &mut self,
+        stream: &str,
+        maxlen: usize,
+        fields: impl IntoIterator<Item = (K, V)>,
+    ) -> &mut Self {
+        let target = self.target(stream, Kind::Stream);
+        self.operations.push(Operation::Append {
+            target,
+            maxlen,
+            fields: owned(fields),
+        });
+        self
+    }
+
+    /// Sets fields of a hash.
+    pub fn set<K: Into<String>, V: Into<Vec<u8>>>(
+        &mut self,
+        hash: &str,
+        fields: impl IntoIterator<Item = (K, V)>,
+    ) -> &mut Self {
+        let fields = owned(fields);
+        if !fields.is_empty() {
+            let target = self.target(hash, Kind::Hash);
+            self.operations.push(Operation::Set { target, fields });
+        }
+        self
+    }
+
+    fn target(&mut self, key: &str, kind: Kind) -> usize {
+        // Ownership hash and source stream come first among the keys.
+        const BEFORE: usize = 3;
+        let at = self
+            .targets
+            .iter()
+            .position(|(k, _)| k == key)
+            .unwrap_or_else(|| {
+                self.targets.push((key.to_owned(), kind));
+                self.targets.len() - 1
+            });
+        at + BEFORE
+    }
+}
+
+fn owned<K: Into<String>, V: Into<Vec<u8>>>(
+    fields: impl IntoIterator<Item = (K, V)>,
+) -> Vec<(String, Vec<u8>)> {
+    fields.into_iter().map(|(k, v)| (k.into(), v.into())).collect()
+}
+
+/// Runs commits.
+#[derive(Clone)]
+pub struct Committer {
+    connection: ConnectionManager,
+    script: Script,
+}
+
+impl Committer {
+    /// On a connection that does not block.
+    pub fn new(connection: ConnectionManager) -> Self {
+        Self {
+            connection,
+            script: Script::new(include_str!("scripts/commit.lua")),
+        }
+    }
+
+    /// Runs one commit. After [`StreamError::Unknown`] the same commit may be run again: a try that
+    /// was done is recognised.
+    pub async fn run(&self, commit: &Commit) -> Result<Committed> {
+        let mut call = self.script.prepare_invoke();
+        call.key(&commit.log.ownership).key(&commit.log.stream);
+        call.arg(&commit.token)
+            .arg(commit.from.to_string())
+            .arg(commit.to.to_string())
+            .arg(commit.entries)
+            .arg(&commit.log.group);
+        for (key, kind) in &commit.targets {
+            call.key(key);
+            call.arg(match kind {
+                Kind::Stream => "stream",
+                Kind::Hash => "hash",
+            });
+        }
+        for operation in &commit.operations {
+            let fields = match operation {
+                Operation::Append {
+                    target,
+                    maxlen,
+                    fields,
+                } => {
+                    call.arg("A").arg(*target).arg(*maxlen).arg(2 * fields.len());
+                    fields
+                }
+                Operation::Set { target, fields } => {
+                    call.arg("H").arg(*target).arg(2 * fields.len());
+                    fields
+                }
+            };
+            for (name, value) in fields {
+                call.arg(name).arg(value.as_slice());
+            }
+        }
+        let (verdict, detail): (String, String) = call.invoke_async(&mut self.connection.clone()).await?;
+        match verdict.as_str() {
+            "done" => Ok(Committed::Done),
+            "repeated" => Ok(Committed::Repeated),
+            "fenced" => Ok(Committed::Fenced),
+            "moved" => {
+                Ok(Committed::Moved(detail.parse().map_err(|_| {
+                    StreamError::Unexpected(format!("cursor {detail:?}"))
+                })?))
+            }
+            other => Err(StreamError::Unexpected(other.to_owned())),
+        }
+    }
+}

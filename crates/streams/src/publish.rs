@@ -1,0 +1,160 @@
+//! Appending messages: once per message id, and answered only when they are as durable as configured.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, Script};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, Semaphore};
+use vtox_protocol::keys::Partition;
+use vtox_protocol::{EntryId, RawEntry};
+
+use crate::{Result, StreamError};
+
+/// What "accepted" promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// In Redis' memory and, within about a second, on its disk. A killed Redis may lose the last 2 s.
+    #[default]
+    Everysec,
+    /// On Redis' disk (`appendfsync always`).
+    Always,
+    /// On all configured replicas (`WAIT`).
+    Replicated,
+}
+
+/// A message that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its entry.
+    pub entry: EntryId,
+    /// It had been accepted before under the same id.
+    pub repeated: bool,
+}
+
+/// Connections that may wait for replicas at the same time.
+const REPLICATED_CONNECTIONS: usize = 8;
+
+/// Appends messages.
+pub struct Publisher {
+    script: Script,
+    path: Path,
+    remember: Duration,
+}
+
+enum Path {
+    /// `everysec` and `always`: the answer itself tells.
+    Shared(ConnectionManager),
+    /// `WAIT` speaks of its own connection only, so the append must be on it too.
+    Dedicated(Box<Dedicated>),
+}
+
+struct Dedicated {
+    client: Client,
+    idle: Mutex<Vec<MultiplexedConnection>>,
+    slots: Semaphore,
+    replicas: u32,
+    timeout: Duration,
+}
+
+impl Publisher {
+    /// A publisher for `everysec` and `always`. A client's message id is remembered for `remember`.
+    pub fn new(connection: ConnectionManager, remember: Duration) -> Self {
+        Self {
+            script: Script::new(include_str!("scripts/publish.lua")),
+            path: Path::Shared(connection),
+            remember,
+        }
+    }
+
+    /// A publisher that waits until `replicas` replicas have the message.
+    pub fn replicated(client: Client, replicas: u32, timeout: Duration, remember: Duration) -> Self {
+        let path = Path::Dedicated(Box::new(Dedicated {
+            client,
+            idle: Mutex::default(),
+            slots: Semaphore::new(REPLICATED_CONNECTIONS),
+            replicas,
+            timeout,
+        }));
+        Self {
+            script: Script::new(include_str!("scripts/publish.lua")),
+            path,
+            remember,
+        }
+    }
+
+    /// Appends an entry to a partition. With `resent`, the message id is one the client may send
+    /// again, so it is looked up first and remembered.
+    ///
+    /// # Errors
+    /// [`StreamError::Refused`]: it is not there. [`StreamError::Unknown`]: it may be there.
+    pub async fn publish(&self, partition: Partition, entry: &RawEntry, resent: bool) -> Result<Accepted> {
+        let keep_ms = if resent {
+            self.remember.as_millis() as u64
+        } else {
+            0
+        };
+        let mut call = self.script.prepare_invoke();
+        call.key(partition.stream())
+            .key(partition.seen(&entry.message_id))
+            .arg(keep_ms);
+        for (name, value) in entry.fields() {
+            call.arg(name).arg(value);
+        }
+        let (id, repeated): (String, u8) = match &self.path {
+            Path::Shared(connection) => call.invoke_async(&mut connection.clone()).await?,
+            Path::Dedicated(dedicated) => {
+                let Dedicated {
+                    client,
+                    idle,
+                    slots,
+                    replicas,
+                    timeout,
+                } = &**dedicated;
+                let _slot = slots
+                    .acquire()
+                    .await
+                    .map_err(|e| StreamError::Refused(e.to_string()))?;
+                let pooled = idle.lock().await.pop();
+                let mut connection = match pooled {
+                    Some(connection) => connection,
+                    None => connect(client, *timeout).await?,
+                };
+                let answer = call.invoke_async(&mut connection).await?;
+                let confirmed: u32 = redis::cmd("WAIT")
+                    .arg(*replicas)
+                    .arg(timeout.as_millis() as u64)
+                    .query_async(&mut connection)
+                    .await
+                    // The append was done, so whatever goes wrong from here on leaves it unknown.
+                    .map_err(|e| StreamError::Unknown(e.to_string()))?;
+                idle.lock().await.push(connection);
+                if confirmed < *replicas {
+                    return Err(StreamError::Unknown(format!(
+                        "{confirmed} of {replicas} replicas confirmed within {timeout:?}"
+                    )));
+                }
+                answer
+            }
+        };
+        let entry = id
+            .parse()
+            .map_err(|_| StreamError::Unexpected(format!("entry id {id}")))?;
+        Ok(Accepted {
+            entry,
+            repeated: repeated == 1,
+        })
+    }
+}
+
+async fn connect(client: &Client, timeout: Duration) -> Result<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(Duration::from_secs(2)))
+        .set_response_timeout(Some(timeout + Duration::from_secs(2)));
+    // Nothing has been sent yet, whatever fails here.
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .map_err(|e| StreamError::Refused(e.to_string()))
+}

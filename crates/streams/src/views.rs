@@ -1,0 +1,118 @@
+//! What queries read: results, health, alerts, history. Writes nothing.
+
+use std::collections::HashMap;
+
+use redis::aio::ConnectionManager;
+use redis::streams::{StreamId, StreamRangeReply};
+use vtox_protocol::{VehicleId, keys};
+
+use crate::{Entry, Result};
+
+/// Reads of what others wrote.
+#[derive(Clone)]
+pub struct Views {
+    connection: ConnectionManager,
+}
+
+impl Views {
+    /// On a connection that does not block.
+    pub fn new(connection: ConnectionManager) -> Self {
+        Self { connection }
+    }
+
+    /// Health of a vehicle, JSON.
+    pub async fn health(&self, vehicle: &VehicleId) -> Result<Option<String>> {
+        Ok(redis::cmd("HGET")
+            .arg(keys::VEHICLE_HEALTH)
+            .arg(vehicle.as_str())
+            .query_async(&mut self.connection.clone())
+            .await?)
+    }
+
+    /// Health of several vehicles in their order, JSON.
+    pub async fn healths(&self, vehicles: &[VehicleId]) -> Result<Vec<Option<String>>> {
+        if vehicles.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut command = redis::cmd("HMGET");
+        command.arg(keys::VEHICLE_HEALTH);
+        for vehicle in vehicles {
+            command.arg(vehicle.as_str());
+        }
+        Ok(command.query_async(&mut self.connection.clone()).await?)
+    }
+
+    /// How many vehicles have each overall status.
+    pub async fn fleet(&self) -> Result<HashMap<String, u64>> {
+        let statuses: Vec<String> = redis::cmd("HVALS")
+            .arg(keys::VEHICLE_STATUS)
+            .query_async(&mut self.connection.clone())
+            .await?;
+        let mut counts = HashMap::new();
+        for status in statuses {
+            *counts.entry(status).or_insert(0) += 1;
+        }
+        Ok(counts)
+    }
+
+    /// The newest entries of a stream since `since_ms`, newest first.
+    pub async fn newest(&self, stream: &str, since_ms: u64, count: usize) -> Result<Vec<Entry>> {
+        let reply: StreamRangeReply = redis::cmd("XREVRANGE")
+            .arg(stream)
+            .arg("+")
+            .arg(since_ms)
+            .arg("COUNT")
+            .arg(count)
+            .query_async(&mut self.connection.clone())
+            .await?;
+        reply
+            .ids
+            .into_iter()
+            .map(|id: StreamId| Entry::from_redis(id))
+            .collect()
+    }
+
+    /// The last results of a vehicle since `since_ms`, newest first.
+    pub async fn history(&self, vehicle: &VehicleId, since_ms: u64, count: usize) -> Result<Vec<Entry>> {
+        self.newest(&keys::history(vehicle), since_ms, count).await
+    }
+
+    /// Entries ever appended to a stream; 0 when there is none.
+    pub async fn entries_added(&self, stream: &str) -> Result<u64> {
+        let info: redis::RedisResult<HashMap<String, redis::Value>> = redis::cmd("XINFO")
+            .arg("STREAM")
+            .arg(stream)
+            .query_async(&mut self.connection.clone())
+            .await;
+        match info {
+            Ok(info) => Ok(match info.get("entries-added") {
+                Some(redis::Value::Int(n)) => u64::try_from(*n).unwrap_or(0),
+                _ => 0,
+            }),
+            Err(e) if e.to_string().contains("no such key") => Ok(0),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// What the monitor last saw, JSON.
+    pub async fn monitor(&self) -> Result<Option<String>> {
+        Ok(redis::cmd("GET")
+            .arg(keys::MONITOR)
+            .query_async(&mut self.connection.clone())
+            .await?)
+    }
+
+    /// Bytes Redis uses and may use (0: no limit).
+    pub async fn memory(&self) -> Result<(u64, u64)> {
+        let info: String = redis::cmd("INFO")
+            .arg("memory")
+            .query_async(&mut self.connection.clone())
+            .await?;
+        let field = |name: &str| {
+            info.lines()
+                .find_map(|l| l.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
+                .unwrap_or(0)
+        };
+        Ok((field("used_memory"), field("maxmemory")))
+    }
+}
