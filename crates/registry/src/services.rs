@@ -1,0 +1,159 @@
+//! Services and their heartbeats.
+
+use std::collections::BTreeMap;
+
+use redis::Script;
+use redis::aio::ConnectionManager;
+use serde::de::DeserializeOwned;
+use vtox_protocol::keys::{
+    ASSIGNMENTS, HEARTBEATS, SERVICE_EVENTS, SERVICE_EVENTS_KEPT, SERVICES, WORKER_LOADS,
+};
+use vtox_protocol::{ServiceEvent, ServiceEventType, ServiceRecord, WorkerLoad};
+
+use crate::{RegistryError, Result};
+
+/// Everything the registry knows at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Members {
+    /// Epoch ms on Redis' clock when it was read.
+    pub redis_now_ms: u64,
+    /// Records by service id.
+    pub services: BTreeMap<String, ServiceRecord>,
+    /// Last heartbeat by service id, epoch ms on Redis' clock.
+    pub heartbeats_ms: BTreeMap<String, u64>,
+    /// Loads by worker id.
+    pub loads: BTreeMap<String, WorkerLoad>,
+}
+
+impl Members {
+    /// Ms since the last heartbeat of a service.
+    pub fn silence_ms(&self, service_id: &str) -> Option<u64> {
+        self.heartbeats_ms
+            .get(service_id)
+            .map(|at| self.redis_now_ms.saturating_sub(*at))
+    }
+}
+
+/// The hash of services, the heartbeats and the events.
+#[derive(Clone)]
+pub struct Registry {
+    connection: ConnectionManager,
+    heartbeat: Script,
+    remove: Script,
+    event: Script,
+}
+
+impl Registry {
+    /// On a connection that does not block.
+    pub fn new(connection: ConnectionManager) -> Self {
+        Self {
+            connection,
+            heartbeat: Script::new(include_str!("scripts/heartbeat.lua")),
+            remove: Script::new(include_str!("scripts/remove.lua")),
+            event: Script::new(include_str!("scripts/event.lua")),
+        }
+    }
+
+    /// Says that a service lives, with its record and a worker's load. Answers epoch ms on Redis' clock.
+    pub async fn heartbeat(&self, record: &ServiceRecord, load: Option<&WorkerLoad>) -> Result<u64> {
+        let load = load.map(to_json).transpose()?.unwrap_or_default();
+        let mut call = self.heartbeat.prepare_invoke();
+        call.key(SERVICES).key(HEARTBEATS).key(WORKER_LOADS);
+        call.arg(record.field())
+            .arg(&record.service_id)
+            .arg(to_json(record)?)
+            .arg(load);
+        let (s, us): (u64, u64) = call.invoke_async(&mut self.connection.clone()).await?;
+        Ok(s * 1_000 + us / 1_000)
+    }
+
+    /// Removes a service that ended or has long been dead.
+    pub async fn deregister(&self, record: &ServiceRecord, redis_now_ms: u64) -> Result<()> {
+        let event = event(ServiceEventType::ServiceDeregistered, record, redis_now_ms)?;
+        let mut call = self.remove.prepare_invoke();
+        call.key(SERVICES)
+            .key(HEARTBEATS)
+            .key(WORKER_LOADS)
+            .key(ASSIGNMENTS)
+            .key(SERVICE_EVENTS);
+        call.arg(record.field())
+            .arg(&record.service_id)
+            .arg(event)
+            .arg(SERVICE_EVENTS_KEPT);
+        let _: u8 = call.invoke_async(&mut self.connection.clone()).await?;
+        Ok(())
+    }
+
+    /// Writes a record together with what happened to its service.
+    pub async fn announce(
+        &self,
+        kind: ServiceEventType,
+        record: &ServiceRecord,
+        redis_now_ms: u64,
+    ) -> Result<()> {
+        let event = event(kind, record, redis_now_ms)?;
+        let mut call = self.event.prepare_invoke();
+        call.key(SERVICES).key(SERVICE_EVENTS);
+        call.arg(record.field())
+            .arg(to_json(record)?)
+            .arg(event)
+            .arg(SERVICE_EVENTS_KEPT);
+        let _: u8 = call.invoke_async(&mut self.connection.clone()).await?;
+        Ok(())
+    }
+
+    /// Reads everything.
+    pub async fn members(&self) -> Result<Members> {
+        type Hash = BTreeMap<String, String>;
+        let ((s, us), services, heartbeats, loads): ((u64, u64), Hash, Hash, Hash) = redis::pipe()
+            .cmd("TIME")
+            .hgetall(SERVICES)
+            .hgetall(HEARTBEATS)
+            .hgetall(WORKER_LOADS)
+            .query_async(&mut self.connection.clone())
+            .await?;
+        let services: BTreeMap<String, ServiceRecord> = readable(services)
+            .map(|(_, r): (_, ServiceRecord)| (r.service_id.clone(), r))
+            .collect();
+        let heartbeats_ms = heartbeats
+            .into_iter()
+            .filter_map(|(id, at)| {
+                Some((
+                    id,
+                    (at.parse::<f64>().ok().filter(|s| *s >= 0.0)? * 1_000.0).round() as u64,
+                ))
+            })
+            .collect();
+        Ok(Members {
+            redis_now_ms: s * 1_000 + us / 1_000,
+            services,
+            heartbeats_ms,
+            loads: readable(loads).collect(),
+        })
+    }
+}
+
+/// The values of a hash that can be read; one broken record must not hide the others.
+fn readable<T: DeserializeOwned>(hash: BTreeMap<String, String>) -> impl Iterator<Item = (String, T)> {
+    hash.into_iter()
+        .filter_map(|(field, json)| match serde_json::from_str(&json) {
+            Ok(value) => Some((field, value)),
+            Err(error) => {
+                tracing::debug!(field, %error, "unreadable record in the registry");
+                None
+            }
+        })
+}
+
+fn event(event_type: ServiceEventType, record: &ServiceRecord, redis_now_ms: u64) -> Result<String> {
+    let timestamp = redis_now_ms as f64 / 1_000.0;
+    to_json(&ServiceEvent {
+        event_type,
+        service_data: record.clone(),
+        timestamp,
+    })
+}
+
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| RegistryError::Unreadable(e.to_string()))
+}
