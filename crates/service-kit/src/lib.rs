@@ -1,1 +1,19 @@
 //! What every service shares: configuration, telemetry, health and metrics endpoints, shutdown, Redis connections.
+
+pub mod clock;
+pub mod config;
+pub mod metrics;
+pub mod service;
+pub mod telemetry;
+
+mod connections;
+mod lifecycle;
+mod member;
+
+pub use connections::Connections;
+pub use lifecycle::Lifecycle;
+pub use member::{HEARTBEAT, Member, RedisClock, Report};
+pub use service::{Readiness, Service};
+
+/// Version of the workspace.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

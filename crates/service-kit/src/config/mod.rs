@@ -1,0 +1,145 @@
+//! Settings: compiled-in defaults, then the mode, then a file, then the environment.
+
+mod sections;
+
+use std::path::Path;
+
+use config::{Config, File, FileFormat};
+pub use sections::{
+    Bridge, Cluster, Coordinator, Gateway, LogFormat, Mode, Monitor, Redis, Settings, Telemetry, Worker,
+};
+
+const DEFAULTS: &str = include_str!("defaults.toml");
+const TESTING: &str = include_str!("testing.toml");
+const PRODUCTION: &str = include_str!("production.toml");
+
+/// Names of the seeds and of compose files, and the settings they stand for.
+const COMPATIBLE: &[(&str, &str)] = &[
+    ("VTOX_CLUSTER_MODE", "mode"),
+    ("VTOX_CLUSTER_WORKERS", "cluster.workers"),
+    ("VTOX_CLUSTER_ENABLED", "cluster.enabled"),
+    ("REDIS_URL", "redis.url"),
+    ("FAULT_TYPES", "worker.fault_types"),
+    ("WORKER_ID", "worker.id"),
+    ("WORKER_PORT", "worker.port"),
+];
+
+/// Variables with our prefix that are no settings.
+const NOT_SETTINGS: &[&str] = &["VTOX_CONFIG", "VTOX_RECORDINGS", "VTOX_TOKEN"];
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A layer cannot be read, or has a key nobody knows.
+    #[error("{0}; the settings and their defaults are listed by `vtox config`")]
+    Unreadable(#[from] config::ConfigError),
+    /// Two settings contradict each other, or one is out of range.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Loads the settings. `environment` is the process' own.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Settings, ConfigError> {
+    let mut overrides = Vec::new();
+    for (name, value) in environment {
+        if let Some((_, key)) = COMPATIBLE.iter().find(|(n, _)| *n == name) {
+            // Compose sets what a user left out to nothing.
+            if !value.is_empty() {
+                overrides.push(((*key).to_owned(), value));
+            }
+        } else if let Some(rest) = name.strip_prefix("VTOX_")
+            && !NOT_SETTINGS.contains(&name.as_str())
+            && !rest.starts_with("TEST_")
+        {
+            overrides.push((rest.to_lowercase().replace("__", "."), value));
+        }
+    }
+    let mode = mode_of(file, &overrides)?;
+    let settings: Settings = layers(mode, file, &overrides)?.try_deserialize()?;
+    settings.validate().map_err(ConfigError::Invalid)?;
+    Ok(settings)
+}
+
+/// The commented defaults, for people.
+pub fn documented_defaults() -> &'static str {
+    DEFAULTS
+}
+
+fn mode_of(file: Option<&Path>, overrides: &[(String, String)]) -> Result<Mode, ConfigError> {
+    Ok(layers(Mode::Development, file, overrides)?.get::<Mode>("mode")?)
+}
+
+fn layers(mode: Mode, file: Option<&Path>, overrides: &[(String, String)]) -> Result<Config, ConfigError> {
+    let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    match mode {
+        Mode::Development => {}
+        Mode::Testing => builder = builder.add_source(File::from_str(TESTING, FileFormat::Toml)),
+        Mode::Production => builder = builder.add_source(File::from_str(PRODUCTION, FileFormat::Toml)),
+    }
+    if let Some(file) = file {
+        builder = builder.add_source(File::from(file).format(FileFormat::Toml));
+    }
+    for (key, value) in overrides {
+        builder = builder.set_override(key, value.as_str())?;
+    }
+    Ok(builder.build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use vtox_protocol::{FaultSet, FaultType};
+
+    use super::*;
+
+    fn with(environment: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        load(None, environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn modes_differ_as_documented() {
+        let development = with(&[]).unwrap();
+        assert_eq!((development.cluster.workers, development.partitions()), (3, 1));
+        let production = with(&[("VTOX_CLUSTER_MODE", "production")]).unwrap();
+        assert_eq!((production.cluster.workers, production.partitions()), (6, 64));
+        assert_eq!(production.host, "0.0.0.0");
+        let testing = with(&[("VTOX_CLUSTER_MODE", "testing")]).unwrap();
+        assert_eq!((testing.cluster.workers, testing.monitor.interval_s), (2, 5));
+    }
+
+    #[test]
+    fn the_environment_wins_and_old_names_work() {
+        let settings = with(&[
+            ("REDIS_URL", "redis://redis:6379"),
+            ("FAULT_TYPES", "bearing"),
+            ("WORKER_PORT", "9000"),
+            ("VTOX_GATEWAY__PORT", "8100"),
+            ("VTOX_CLUSTER_WORKERS", "7"),
+            ("WORKER_ID", ""),
+            ("PATH", "/bin"),
+        ])
+        .unwrap();
+        assert_eq!(settings.redis.url, "redis://redis:6379");
+        assert_eq!(settings.worker.faults(), FaultSet::EMPTY.with(FaultType::Bearing));
+        assert_eq!((settings.worker.port, settings.gateway.port), (9000, 8100));
+        // More workers than fault types need more than one partition.
+        assert_eq!(settings.partitions(), 64);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (environment, part) in [
+            (("VTOX_GATEWAY__PROT", "1"), "prot"),
+            (("VTOX_GATEWAY__PORT", "high"), "high"),
+            (("FAULT_TYPES", "bearings"), "bearings"),
+            (("VTOX_CLUSTER_MODE", "prod"), "prod"),
+            (("VTOX_CLUSTER__PARTITIONS", "5000"), "cluster.partitions"),
+            (("VTOX_GATEWAY__BACKLOG_MEMORY_SHARE", "2"), "backlog_memory_share"),
+        ] {
+            let error = with(&[environment]).unwrap_err().to_string();
+            assert!(error.contains(part), "{environment:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The settings as the services read them; `defaults.toml` explains each.
+
+use serde::{Deserialize, Serialize};
+use vtox_protocol::keys::{MAX_PARTITIONS, Topology};
+use vtox_protocol::{FaultSet, FaultType};
+use vtox_streams::Durability;
+
+/// How the cluster is meant to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Mode {
+    Development,
+    Testing,
+    Production,
+}
+
+impl Mode {
+    /// Name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Testing => "testing",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Settings {
+    pub mode: Mode,
+    pub host: String,
+    pub advertise_host: String,
+    pub shutdown_deadline_s: u64,
+    pub redis: Redis,
+    pub cluster: Cluster,
+    pub gateway: Gateway,
+    pub coordinator: Coordinator,
+    pub worker: Worker,
+    pub monitor: Monitor,
+    pub bridge: Bridge,
+    pub telemetry: Telemetry,
+}
+
+/// Section `redis`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Redis {
+    pub url: String,
+    pub durability: Durability,
+    pub replicas: u32,
+    pub replica_timeout_ms: u64,
+}
+
+impl std::fmt::Debug for Redis {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").field("durability", &self.durability).finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    /// Where Redis is when nothing else is said.
+    pub const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
+
+    /// The URL to connect to.
+    pub fn url(&self) -> &str {
+        if self.url.is_empty() { Self::DEFAULT_URL } else { &self.url }
+    }
+}
+
+/// Section `cluster`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Cluster {
+    pub enabled: bool,
+    pub workers: u16,
+    pub partitions: u16,
+    pub fault_types: String,
+}
+
+/// Section `gateway`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Gateway {
+    pub port: u16,
+    pub body_limit_bytes: usize,
+    pub max_in_flight: usize,
+    pub backlog_entries: u64,
+    pub backlog_age_s: u64,
+    pub backlog_memory_share: f64,
+    pub idempotency_window_s: u64,
+}
+
+/// Section `coordinator`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Coordinator {
+    pub port: u16,
+    pub leader_lease_ms: u64,
+    pub worker_lease_ms: u64,
+    pub handover_deadline_ms: u64,
+    pub forget_after_s: u64,
+}
+
+/// Section `worker`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Worker {
+    pub id: String,
+    pub port: u16,
+    pub fault_types: String,
+    pub threads: usize,
+    pub batch_entries: usize,
+    pub lane_buffer_entries: usize,
+    pub buffer_entries: usize,
+    pub raw_retention_s: u64,
+    pub raw_retention_bytes: u64,
+}
+
+impl Worker {
+    /// Fault types it serves; checked when the settings were loaded.
+    pub fn faults(&self) -> FaultSet {
+        self.fault_types.parse().unwrap_or_default()
+    }
+}
+
+/// Section `monitor`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Monitor {
+    pub port: u16,
+    pub interval_s: u64,
+    pub backlog_alert_age_s: u64,
+}
+
+/// Section `bridge`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Bridge {
+    pub port: u16,
+    pub client_queue_frames: usize,
+    pub max_clients: usize,
+    pub results_retention_s: u64,
+    pub history_per_vehicle: usize,
+}
+
+/// Section `telemetry`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Telemetry {
+    pub log_format: LogFormat,
+    pub log_level: String,
+    pub otlp_endpoint: String,
+    pub trace_sample_share: f64,
+}
+
+impl Settings {
+    /// Partitions a new cluster gets.
+    pub fn partitions(&self) -> u16 {
+        match self.cluster.partitions {
+            0 if usize::from(self.cluster.workers) > FaultType::ALL.len() => 64,
+            0 => 1,
+            n => n,
+        }
+    }
+
+    /// The topology a new cluster gets.
+    pub fn topology(&self) -> Topology {
+        Topology {
+            partitions: self.partitions(),
+            enabled: self.cluster.fault_types.parse().unwrap_or(FaultSet::ALL),
+        }
+    }
+
+    /// Checks what types cannot say.
+    pub(super) fn validate(&self) -> Result<(), String> {
+        let check = |ok: bool, text: &str| if ok { Ok(()) } else { Err(text.to_owned()) };
+        for (name, list) in
+            [("cluster.fault_types", &self.cluster.fault_types), ("worker.fault_types", &self.worker.fault_types)]
+        {
+            let set: FaultSet = list.parse().map_err(|e| format!("{name}: {e}"))?;
+            check(!set.is_empty(), &format!("{name} is empty; name at least one fault type, or all"))?;
+        }
+        check(
+            self.cluster.partitions <= MAX_PARTITIONS,
+            &format!("cluster.partitions is {}; at most {MAX_PARTITIONS}", self.cluster.partitions),
+        )?;
+        check(self.worker.batch_entries > 0, "worker.batch_entries is 0; at least 1")?;
+        check(
+            self.worker.lane_buffer_entries >= self.worker.batch_entries
+                && self.worker.buffer_entries >= self.worker.lane_buffer_entries,
+            "worker.buffer_entries must be at least worker.lane_buffer_entries, and that at least worker.batch_entries",
+        )?;
+        check(self.gateway.body_limit_bytes >= 1024, "gateway.body_limit_bytes is below 1024")?;
+        check(self.gateway.max_in_flight > 0, "gateway.max_in_flight is 0; at least 1")?;
+        check(
+            (0.0..=1.0).contains(&self.gateway.backlog_memory_share),
+            "gateway.backlog_memory_share must be between 0 and 1",
+        )?;
+        check(
+            (0.0..=1.0).contains(&self.telemetry.trace_sample_share),
+            "telemetry.trace_sample_share must be between 0 and 1",
+        )?;
+        check(
+            self.redis.durability != Durability::Replicated || self.redis.replicas > 0,
+            "redis.durability is replicated but redis.replicas is 0; set the number of replicas",
+        )?;
+        check(self.coordinator.leader_lease_ms >= 500, "coordinator.leader_lease_ms is below 500")?;
+        check(self.coordinator.worker_lease_ms >= 1000, "coordinator.worker_lease_ms is below 1000")?;
+        check(self.monitor.interval_s > 0, "monitor.interval_s is 0; at least 1")?;
+        check(self.bridge.client_queue_frames > 0, "bridge.client_queue_frames is 0; at least 1")?;
+        check(self.shutdown_deadline_s > 0, "shutdown_deadline_s is 0; at least 1")
+    }
+}

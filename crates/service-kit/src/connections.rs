@@ -1,0 +1,54 @@
+//! Connections to Redis.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use redis::Client;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+
+/// A control command that takes longer is given up.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
+/// A command that carries signals or results and takes longer has an unknown outcome.
+const DATA_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The connections of a service. Control and data do not share one, so that a large write never delays a heartbeat.
+#[derive(Clone)]
+pub struct Connections {
+    /// For connections of their own, such as blocking reads.
+    pub client: Client,
+    /// Heartbeats, leases, ownership, queries.
+    pub control: ConnectionManager,
+    /// Commits and appends.
+    pub data: ConnectionManager,
+}
+
+impl Connections {
+    /// Connects lazily, so that a service starts before its Redis does.
+    pub fn open(url: &str) -> anyhow::Result<Self> {
+        let client = Client::open(url).context("redis.url is no URL of a Redis, such as redis://127.0.0.1:6379")?;
+        let manager = |timeout| {
+            let config = ConnectionManagerConfig::new()
+                .set_connection_timeout(Some(CONTROL_TIMEOUT))
+                .set_response_timeout(Some(timeout))
+                .set_number_of_retries(1)
+                .set_max_delay(Duration::from_millis(200));
+            ConnectionManager::new_lazy_with_config(client.clone(), config)
+        };
+        Ok(Self { control: manager(CONTROL_TIMEOUT)?, data: manager(DATA_TIMEOUT)?, client })
+    }
+
+    /// Waits until Redis answers; says once a while that it does not.
+    pub async fn wait(&self) {
+        let mut tries = 0_u32;
+        loop {
+            let answer: redis::RedisResult<String> = redis::cmd("PING").query_async(&mut self.control.clone()).await;
+            match answer {
+                Ok(_) => return,
+                Err(error) if tries.is_multiple_of(25) => tracing::warn!(%error, "waiting for Redis"),
+                Err(_) => {}
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
