@@ -1,0 +1,554 @@
+//! The control loop: hold the lease, look at the members, decide, write tokens and assignments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::future::join_all;
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+use vtox_balancing::{Answer, Liveness, LivenessConfig, LoadTracker, PlacementConfig, Placer, Unit, Worker};
+use vtox_protocol::keys::{LEADER, Partition, TERM, Topology};
+use vtox_protocol::{Assignment, ServiceEventType, ServiceRecord, ServiceStatus, ServiceType};
+use vtox_registry::{Lease, Members, Placement, Registry, watch_placement};
+use vtox_service_kit::Service;
+use vtox_streams::{Granted, Janitor, Lane, Ownership, topology};
+
+use crate::fleet::{self, Alive, Fleet, UnitId};
+use crate::lanes::{LaneState, Lanes, by_incarnation};
+use crate::metrics::Metrics;
+use crate::view::{Round, View, Views};
+
+/// Time between two looks at the members.
+const TICK: Duration = Duration::from_millis(100);
+/// Time between two readings of the partitions' progress.
+const LOAD_INTERVAL: Duration = Duration::from_secs(1);
+/// All ownership keys are read again this often, in case something else wrote them.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(5);
+/// A cluster that starts is placed once no worker has joined for this long: all at once instead of move by move.
+const SETTLE: Duration = Duration::from_millis(1_000);
+/// Grants written at the same time.
+const GRANTS_AT_ONCE: usize = 64;
+
+/// Runs until the soft token is cancelled; then gives the lease back.
+pub async fn run(service: Arc<Service>, views: Views, metrics: Metrics) -> anyhow::Result<()> {
+    let connection = service.redis.control.clone();
+    let wanted = service.settings.topology();
+    let topology = topology::agree(&connection, &wanted)
+        .await
+        .context("agreeing on the topology")?;
+    if topology.partitions != wanted.partitions {
+        tracing::warn!(
+            in_force = topology.partitions,
+            configured = wanted.partitions,
+            "the cluster keeps the partitions it began with; `vtox doctor` tells how to change them"
+        );
+    }
+    let changed = Arc::new(Notify::new());
+    let watcher = tokio::spawn({
+        let (client, changed) = (service.redis.client.clone(), changed.clone());
+        async move { watch_placement(client, &changed).await }
+    });
+    let candidate = format!("{}/{}", service.id, service.incarnation);
+    let lease = Lease::new(connection.clone(), LEADER, TERM);
+    let mut control = Control::new(&service, topology, candidate.clone(), lease.clone(), metrics);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let soft = service.lifecycle.soft.clone();
+    loop {
+        tokio::select! {
+            () = soft.cancelled() => break,
+            _ = tick.tick() => {}
+            () = changed.notified() => {}
+        }
+        match control.tick().await {
+            Ok(view) => {
+                control.metrics.show(&view);
+                views.show(view);
+            }
+            Err(error) => tracing::debug!(error = format!("{error:#}"), "a tick was cut short"),
+        }
+    }
+    watcher.abort();
+    // Standbys need not wait for the lease to run out.
+    drop(tokio::time::timeout(Duration::from_secs(1), lease.resign(&candidate)).await);
+    Ok(())
+}
+
+struct Control {
+    candidate: String,
+    lease: Lease,
+    lease_length: Duration,
+    registry: Registry,
+    placement: Placement,
+    ownership: Ownership,
+    janitor: Janitor,
+    topology: Topology,
+    handover_ms: u64,
+    forget_ms: u64,
+    metrics: Metrics,
+    start: Instant,
+    liveness: Liveness<String>,
+    dead: BTreeSet<String>,
+    unhealthy: BTreeSet<String>,
+    least_term: u64,
+    lease_taken: Option<Instant>,
+    leading: Option<Leading>,
+}
+
+/// What only a leader keeps.
+struct Leading {
+    stamp: String,
+    lanes: Lanes,
+    fleet: Fleet,
+    placer: Placer<UnitId, String>,
+    loads: LoadTracker<Partition>,
+    added: BTreeMap<Partition, u64>,
+    backlog_entries: u64,
+    last_load: Option<Instant>,
+    last_audit: Instant,
+    last_join: Instant,
+    known: BTreeSet<String>,
+    written: BTreeMap<String, Assignment>,
+    grants: u64,
+    grant_time: Duration,
+    started: bool,
+}
+
+impl Control {
+    fn new(service: &Service, topology: Topology, candidate: String, lease: Lease, metrics: Metrics) -> Self {
+        let settings = &service.settings.coordinator;
+        let connection = service.redis.control.clone();
+        let liveness = LivenessConfig {
+            lease_ms: settings.worker_lease_ms,
+            ..LivenessConfig::default()
+        };
+        Self {
+            candidate,
+            lease,
+            lease_length: Duration::from_millis(settings.leader_lease_ms),
+            registry: Registry::new(connection.clone()),
+            placement: Placement::new(connection.clone()),
+            ownership: Ownership::new(connection.clone()),
+            janitor: Janitor::new(connection),
+            topology,
+            handover_ms: settings.handover_deadline_ms,
+            forget_ms: settings.forget_after_s * 1_000,
+            metrics,
+            start: Instant::now(),
+            liveness: Liveness::new(liveness),
+            dead: BTreeSet::new(),
+            unhealthy: BTreeSet::new(),
+            least_term: 0,
+            lease_taken: None,
+            leading: None,
+        }
+    }
+
+    /// Ms on a clock of ours that never steps.
+    fn now_ms(&self) -> u64 {
+        // Not 0 at the start, so that a worker's "since ever" is earlier.
+        self.start.elapsed().as_millis() as u64 + 1_000_000
+    }
+
+    async fn tick(&mut self) -> anyhow::Result<View> {
+        let now_ms = self.now_ms();
+        let term = self.hold_lease().await?;
+        let members = match self.registry.members().await {
+            Ok(members) => members,
+            Err(error) => {
+                self.liveness.tick(now_ms, None);
+                return Err(error.into());
+            }
+        };
+        let answer = Answer {
+            redis_now_ms: members.redis_now_ms,
+            heartbeats: &members.heartbeats_ms,
+        };
+        let judgement = self.liveness.tick(now_ms, Some(answer));
+        let hold = judgement.hold.map(|h| format!("{h:?}"));
+        self.dead = judgement.dead;
+
+        let Some(term) = term else {
+            self.leading = None;
+            let holder = self.lease.holder().await?;
+            let (leader, term) = holder.map_or((None, 0), |h| (Some(h.id), h.term));
+            let scores = Fleet::default()
+                .alive(&members, &self.dead)
+                .into_iter()
+                .map(|(id, w)| (id, w.score));
+            return Ok(View {
+                role: "standby",
+                leader,
+                term,
+                hold,
+                scores: scores.collect(),
+                ..View::default()
+            });
+        };
+        self.lead(now_ms, term, &members, hold).await
+    }
+
+    /// Our term while we hold the lease.
+    async fn hold_lease(&mut self) -> anyhow::Result<Option<u64>> {
+        let asked = Instant::now();
+        // Every tick: a command of microseconds, and the holder is known afresh.
+        let answer = self
+            .lease
+            .take(&self.candidate, self.lease_length, self.least_term)
+            .await;
+        match answer {
+            Ok(holder) if holder.id == self.candidate => {
+                self.lease_taken = Some(asked);
+                Ok(Some(holder.term))
+            }
+            Ok(_) => {
+                self.lease_taken = None;
+                Ok(None)
+            }
+            Err(error) => {
+                // Not renewed in time: another may lead. Its stamp would refuse our writes anyway.
+                if self.lease_taken.is_none_or(|at| at.elapsed() > self.lease_length) {
+                    self.leading = None;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn lead(
+        &mut self,
+        now_ms: u64,
+        term: u64,
+        members: &Members,
+        hold: Option<String>,
+    ) -> anyhow::Result<View> {
+        let stamp = format!("{term}:{}", self.candidate);
+        let mut leading = match self.leading.take() {
+            Some(leading) if leading.stamp == stamp => leading,
+            _ => match self.begin(&stamp).await? {
+                Some(leading) => leading,
+                None => {
+                    return Ok(View {
+                        role: "standby",
+                        ..View::default()
+                    });
+                }
+            },
+        };
+        self.announce_health(members).await;
+        let view = self.steer(now_ms, term, members, hold, &mut leading).await;
+        // A command that failed is tried again at the next tick; a later leader's stamp ends this leading.
+        if !matches!(view, Ok(None)) {
+            self.leading = Some(leading);
+        }
+        Ok(view?.unwrap_or_else(|| View {
+            role: "standby",
+            ..View::default()
+        }))
+    }
+
+    /// One round of looking, deciding and writing. None when a later leader has stamped a key.
+    async fn steer(
+        &mut self,
+        now_ms: u64,
+        term: u64,
+        members: &Members,
+        hold: Option<String>,
+        leading: &mut Leading,
+    ) -> anyhow::Result<Option<View>> {
+        let alive = leading.fleet.alive(members, &self.dead);
+        self.read_loads(now_ms, leading).await;
+        if leading.last_audit.elapsed() >= AUDIT_INTERVAL {
+            self.read_owners(leading, None).await?;
+            leading.last_audit = Instant::now();
+        }
+        let asked = leading.lanes.asked();
+        self.read_owners(leading, Some(asked)).await?;
+
+        let joined = alive.keys().any(|id| !leading.known.contains(id));
+        leading.known = alive.keys().cloned().collect();
+        if joined {
+            leading.last_join = Instant::now();
+        }
+        let units = fleet::units(&self.topology, &alive, |partition| leading.loads.load(&partition));
+        let workers = leading.fleet.workers(now_ms, &alive);
+        let settled = leading.started || (!alive.is_empty() && leading.last_join.elapsed() >= SETTLE);
+        let mut view = View {
+            role: "leader",
+            leader: Some(self.candidate.clone()),
+            term,
+            scores: alive.iter().map(|(id, w)| (id.clone(), w.score)).collect(),
+            hold,
+            backlog_entries: leading.backlog_entries,
+            ..View::default()
+        };
+        if settled {
+            leading.started = true;
+            self.decide(now_ms, leading, &units, &workers, &alive, &mut view);
+        }
+        if !self.grant(now_ms, leading, &alive).await? {
+            return Ok(None);
+        }
+        self.write_assignments(leading, &alive).await?;
+        view.grants = leading.grants;
+        view.average_grant_ms = leading.grant_time.as_secs_f64() * 1_000.0 / leading.grants.max(1) as f64;
+        Ok(Some(view))
+    }
+
+    /// Puts our stamp on every ownership key; none when a later leader was there first.
+    async fn begin(&mut self, stamp: &str) -> anyhow::Result<Option<Leading>> {
+        let lanes: Vec<Lane> = self
+            .topology
+            .all()
+            .flat_map(|partition| {
+                self.topology
+                    .enabled
+                    .iter()
+                    .map(move |fault| Lane { partition, fault })
+            })
+            .collect();
+        let rows = match self.ownership.stamp(stamp, &lanes).await? {
+            Ok(rows) => rows,
+            Err(later) => {
+                self.least_term = later.split(':').next().and_then(|t| t.parse().ok()).unwrap_or(0);
+                tracing::warn!(
+                    later,
+                    "a later term is on the ownership keys; starting again above it"
+                );
+                self.lease.resign(&self.candidate).await?;
+                return Ok(None);
+            }
+        };
+        tracing::info!(stamp, lanes = lanes.len(), "leading");
+        let owned = rows.iter().any(|r| !r.owner.is_empty());
+        let lanes = lanes
+            .into_iter()
+            .zip(rows)
+            .map(|(lane, row)| {
+                (
+                    lane,
+                    LaneState {
+                        owner: row.owner,
+                        suspect: row.suspect,
+                        ..LaneState::default()
+                    },
+                )
+            })
+            .collect();
+        Ok(Some(Leading {
+            stamp: stamp.to_owned(),
+            lanes: Lanes(lanes),
+            fleet: Fleet::default(),
+            placer: Placer::new(PlacementConfig::default()),
+            loads: LoadTracker::default(),
+            added: BTreeMap::new(),
+            backlog_entries: 0,
+            last_load: None,
+            last_audit: Instant::now(),
+            last_join: Instant::now(),
+            known: BTreeSet::new(),
+            written: self.placement.all().await?,
+            grants: 0,
+            grant_time: Duration::ZERO,
+            started: owned,
+        }))
+    }
+
+    fn decide(
+        &self,
+        now_ms: u64,
+        leading: &mut Leading,
+        units: &[Unit<UnitId, String>],
+        workers: &[Worker<String>],
+        alive: &BTreeMap<String, Alive>,
+        view: &mut View,
+    ) {
+        let by_run = by_incarnation(alive);
+        // A unit belongs to the worker most of its lanes should or do belong to.
+        let current: BTreeMap<UnitId, String> = units
+            .iter()
+            .filter_map(|unit| {
+                let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+                for lane in unit.id.lanes() {
+                    let state = leading.lanes.0.get(&lane)?;
+                    let wanted = state.wanted.as_deref().filter(|w| alive.contains_key(*w));
+                    if let Some(worker) = wanted.or_else(|| Lanes::living_owner(state, &by_run)) {
+                        *votes.entry(worker).or_default() += 1;
+                    }
+                }
+                let (worker, _) = votes.into_iter().max_by_key(|(_, n)| *n)?;
+                Some((unit.id, worker.to_owned()))
+            })
+            .collect();
+        let plan = leading.placer.round(now_ms, workers, units, &current);
+        let mut after = current;
+        after.extend(plan.assign.iter().cloned());
+        after.extend(plan.moves.iter().map(|m| (m.unit, m.to.clone())));
+        for (unit, worker) in &after {
+            for lane in unit.lanes() {
+                if let Some(state) = leading.lanes.0.get_mut(&lane) {
+                    state.wanted = Some(worker.clone());
+                }
+            }
+        }
+        for m in &plan.moves {
+            tracing::info!(unit = %m.unit, from = m.from, to = m.to, reason = ?m.reason, "moving");
+        }
+        view.worst_deviation = plan.worst_deviation;
+        view.fills = plan.fills;
+        view.unplaced = plan.unplaced.iter().map(ToString::to_string).collect();
+        view.round = Some(Arc::new(Round {
+            placer: leading.placer.clone(),
+            now_ms,
+            workers: workers.to_vec(),
+            units: units.to_vec(),
+            placed: after,
+        }));
+    }
+
+    /// Writes the tokens that are due. False when a later leader has stamped a key.
+    async fn grant(
+        &mut self,
+        now_ms: u64,
+        leading: &mut Leading,
+        alive: &BTreeMap<String, Alive>,
+    ) -> anyhow::Result<bool> {
+        let due = leading.lanes.due(now_ms, alive, self.handover_ms);
+        for chunk in due.chunks(GRANTS_AT_ONCE) {
+            let began = Instant::now();
+            let calls = chunk.iter().filter_map(|grant| {
+                let run = &alive.get(&grant.to)?.incarnation;
+                let term = leading.stamp.split(':').next().unwrap_or_default();
+                let token = format!("{term}:{run}:{}", uuid::Uuid::new_v4().simple());
+                let (ownership, stamp) = (&self.ownership, &leading.stamp);
+                Some(async move {
+                    let answer = ownership
+                        .grant(stamp, grant.lane, Some(&grant.from), &token, grant.owner_died)
+                        .await;
+                    (grant, token, answer)
+                })
+            });
+            for (grant, token, answer) in join_all(calls).await {
+                let Some(state) = leading.lanes.0.get_mut(&grant.lane) else {
+                    continue;
+                };
+                match answer {
+                    Ok(Granted::Done { suspect }) => {
+                        state.owner = token;
+                        state.suspect = suspect;
+                        state.asked_ms = None;
+                        leading.grants += 1;
+                        self.metrics.grants.inc();
+                    }
+                    Ok(Granted::Held(owner)) => state.owner = owner,
+                    Ok(Granted::Stale(stamp)) => {
+                        tracing::warn!(stamp, lane = %grant.lane, "another term is on an ownership key");
+                        return Ok(false);
+                    }
+                    Err(error) => tracing::warn!(%error, lane = %grant.lane, "a grant failed"),
+                }
+            }
+            leading.grant_time += began.elapsed();
+        }
+        Ok(true)
+    }
+
+    async fn write_assignments(
+        &self,
+        leading: &mut Leading,
+        alive: &BTreeMap<String, Alive>,
+    ) -> anyhow::Result<()> {
+        let assignments = leading.lanes.assignments(alive);
+        let changed: Vec<(&str, &Assignment)> = assignments
+            .iter()
+            .filter(|(id, a)| leading.written.get(*id) != Some(*a))
+            .map(|(id, a)| (id.as_str(), a))
+            .collect();
+        let gone: Vec<&str> = leading
+            .written
+            .keys()
+            .filter(|id| !assignments.contains_key(*id))
+            .map(String::as_str)
+            .collect();
+        if !changed.is_empty() || !gone.is_empty() {
+            self.placement.write(changed, gone).await?;
+            leading.written = assignments;
+        }
+        Ok(())
+    }
+
+    /// Reads the owners of some lanes, or of all.
+    async fn read_owners(&self, leading: &mut Leading, lanes: Option<Vec<Lane>>) -> anyhow::Result<()> {
+        let lanes = lanes.unwrap_or_else(|| leading.lanes.0.keys().copied().collect());
+        if lanes.is_empty() {
+            return Ok(());
+        }
+        let owners = self.ownership.owners(&lanes).await?;
+        for (lane, owner) in lanes.into_iter().zip(owners) {
+            if let Some(state) = leading.lanes.0.get_mut(&lane) {
+                state.owner = owner;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_loads(&self, now_ms: u64, leading: &mut Leading) {
+        let since = leading.last_load.map(|at| at.elapsed());
+        if since.is_some_and(|s| s < LOAD_INTERVAL) {
+            return;
+        }
+        let backlog = match self.janitor.backlog(&self.topology).await {
+            Ok(backlog) => backlog,
+            Err(error) => {
+                tracing::debug!(%error, "the backlog cannot be read");
+                return;
+            }
+        };
+        leading.backlog_entries = backlog.entries();
+        for partition in &backlog.partitions {
+            let before = leading.added.insert(partition.partition, partition.added);
+            if let (Some(before), Some(since)) = (before, since) {
+                let rate = partition.added.saturating_sub(before) as f64 / since.as_secs_f64();
+                leading.loads.observe(now_ms, &partition.partition, rate);
+            }
+        }
+        leading.last_load = Some(Instant::now());
+    }
+
+    /// Marks services that fell silent, and forgets those that stay so.
+    async fn announce_health(&mut self, members: &Members) {
+        for (id, record) in &members.services {
+            let is_dead = self.dead.contains(id);
+            if is_dead && self.unhealthy.insert(id.clone()) {
+                tracing::warn!(service = id, "no heartbeat for a lease: dead");
+                if record.service_type == ServiceType::Worker {
+                    self.metrics.deaths.inc();
+                }
+                let record = ServiceRecord {
+                    status: ServiceStatus::Unhealthy,
+                    ..record.clone()
+                };
+                self.announce(ServiceEventType::ServiceUnhealthy, &record, members)
+                    .await;
+            } else if !is_dead && self.unhealthy.remove(id) {
+                tracing::info!(service = id, "heartbeats again");
+                self.announce(ServiceEventType::ServiceHealthy, record, members)
+                    .await;
+            }
+            if is_dead && members.silence_ms(id).is_some_and(|ms| ms >= self.forget_ms) {
+                self.unhealthy.remove(id);
+                if let Err(error) = self.registry.deregister(record, members.redis_now_ms).await {
+                    tracing::debug!(%error, "a dead service could not be removed");
+                }
+            }
+        }
+    }
+
+    async fn announce(&self, kind: ServiceEventType, record: &ServiceRecord, members: &Members) {
+        if let Err(error) = self.registry.announce(kind, record, members.redis_now_ms).await {
+            tracing::debug!(%error, "a service event could not be written");
+        }
+    }
+}
