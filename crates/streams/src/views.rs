@@ -1,4 +1,4 @@
-//! What queries read: results, health, alerts, history. Writes nothing.
+//! What queries read: results, health, alerts, history; and notes that may be lost.
 
 use std::collections::HashMap;
 
@@ -115,4 +115,20 @@ impl Views {
         };
         Ok((field("used_memory"), field("maxmemory")))
     }
+}
+
+/// Appends to a stream that keeps about the last `maxlen` entries: for what informs and may be lost.
+pub async fn note(
+    connection: &ConnectionManager,
+    stream: &str,
+    maxlen: usize,
+    fields: &[(&str, String)],
+) -> Result<()> {
+    let mut command = redis::cmd("XADD");
+    command.arg(stream).arg("MAXLEN").arg("~").arg(maxlen).arg("*");
+    for (name, value) in fields {
+        command.arg(name).arg(value);
+    }
+    let _: String = command.query_async(&mut connection.clone()).await?;
+    Ok(())
 }

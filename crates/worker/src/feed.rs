@@ -1,0 +1,132 @@
+//! Reading ahead: one blocking read for all partitions of a slot, into their inboxes.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use vtox_protocol::EntryId;
+use vtox_protocol::keys::Partition;
+use vtox_streams::Reader;
+
+use crate::inbox::{Inbox, Waiting};
+use crate::work::Work;
+
+/// Partitions that may be read with one command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The bare stream.
+    Bare,
+    /// The further streams.
+    Numbered,
+}
+
+impl Slot {
+    fn holds(self, partition: Partition) -> bool {
+        (partition == Partition::Bare) == (self == Slot::Bare)
+    }
+}
+
+/// Longest wait for new entries; also how late a new partition is seen.
+const BLOCK: Duration = Duration::from_millis(100);
+/// Wait while some partition has no room: it will have soon.
+const BLOCK_WHEN_FULL: Duration = Duration::from_millis(10);
+/// Bytes read ahead over all partitions.
+const BUFFER_BYTES: usize = 64 << 20;
+
+struct Source {
+    inbox: Arc<Inbox>,
+    stream: String,
+    position: EntryId,
+    epoch: u64,
+}
+
+/// Feeds until the soft token is cancelled.
+pub async fn run(work: Arc<Work>, slot: Slot) -> anyhow::Result<()> {
+    let mut reader = Reader::new(work.redis.client.clone());
+    let mut turn = 0_usize;
+    let soft = work.lifecycle.soft.clone();
+    while !soft.is_cancelled() {
+        turn = turn.wrapping_add(1);
+        let (sources, full) = sources(&work, slot, turn);
+        if sources.is_empty() {
+            tokio::select! {
+                () = soft.cancelled() => break,
+                () = tokio::time::sleep(if full { Duration::from_millis(2) } else { Duration::from_millis(20) }) => continue,
+            }
+        }
+        let after: Vec<(String, EntryId)> = sources.iter().map(|s| (s.stream.clone(), s.position)).collect();
+        let block = if full { BLOCK_WHEN_FULL } else { BLOCK };
+        // Not raced against the token: a read that is let finish strands nothing and ends soon.
+        match reader.read(&after, work.settings.batch_entries, block).await {
+            Ok(read) => {
+                for (index, entries) in read {
+                    let (count, bytes) = (entries.len(), entries.iter().map(bytes_of).sum());
+                    work.buffered.fetch_add(count, Ordering::Relaxed);
+                    work.buffered_bytes.fetch_add(bytes, Ordering::Relaxed);
+                    if !sources[index].inbox.fill(entries, sources[index].epoch) {
+                        work.consumed(count, bytes);
+                    }
+                }
+                work.stats.reads_work(true);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "reading failed; trying again");
+                work.stats.reads_work(false);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bytes_of(entry: &vtox_streams::Entry) -> usize {
+    entry.fields.values().map(Vec::len).sum::<usize>()
+}
+
+/// Inboxes with room, beginning elsewhere each turn so that a tight buffer starves none; and whether some had none.
+fn sources(work: &Work, slot: Slot, turn: usize) -> (Vec<Source>, bool) {
+    let inboxes: Vec<(Partition, Arc<Inbox>)> = {
+        let inboxes = work.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        inboxes
+            .iter()
+            .filter(|(p, _)| slot.holds(**p))
+            .map(|(p, i)| (*p, i.clone()))
+            .collect()
+    };
+    let batch = work.settings.batch_entries;
+    let mut room = work
+        .settings
+        .buffer_entries
+        .saturating_sub(work.buffered.load(Ordering::Relaxed));
+    if work.buffered_bytes.load(Ordering::Relaxed) >= BUFFER_BYTES {
+        room = 0;
+    }
+    let count = inboxes.len();
+    let mut sources = Vec::with_capacity(count);
+    let mut full = false;
+    for n in 0..count {
+        let (partition, inbox) = &inboxes[(n + turn) % count];
+        if room < batch {
+            full = true;
+            break;
+        }
+        match inbox.wants(batch, work.settings.lane_buffer_entries) {
+            Some((position, epoch)) => {
+                room -= batch;
+                sources.push(Source {
+                    inbox: inbox.clone(),
+                    stream: partition.stream(),
+                    position,
+                    epoch,
+                });
+            }
+            None => full = true,
+        }
+    }
+    (sources, full)
+}
+
+/// Bytes of entries that wait.
+pub fn waiting_bytes(entries: &[Waiting]) -> usize {
+    entries.iter().map(Waiting::bytes).sum()
+}

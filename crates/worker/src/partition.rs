@@ -1,0 +1,522 @@
+//! One partition: its lanes, and the way of its entries from the inbox to the commit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tokio::sync::mpsc;
+use vtox_protocol::keys::{self, Partition};
+use vtox_protocol::{EntryId, FaultType, Grant, VehicleId};
+use vtox_service_kit::clock;
+use vtox_streams::{Commit, Committed, Lane, Log, StreamError, load_states};
+
+use crate::batch::{self, LaneJob, LaneOutput, VehicleState};
+use crate::feed::waiting_bytes;
+use crate::inbox::{Inbox, Waiting};
+use crate::stats::Done;
+use crate::work::Work;
+
+/// What the assignment asks of a partition's task.
+pub enum Command {
+    /// Own a lane from now on.
+    Own(Grant),
+    /// Finish, commit and give a lane back.
+    Release(FaultType),
+}
+
+/// Attempts on a suspect entry before it is answered with a dead letter.
+const MAX_ATTEMPTS: u32 = 3;
+/// Vehicles a lane keeps in memory; beyond it starts again from Redis.
+const MAX_VEHICLES: usize = 20_000;
+/// Time between two trims of the partition.
+const TRIM_INTERVAL: Duration = Duration::from_secs(2);
+/// Wait before a commit or a read that failed is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
+struct Owned {
+    token: String,
+    cursor: EntryId,
+    vehicles: HashMap<VehicleId, VehicleState>,
+    /// Entries appended before this are suspect: the owner before died with some of them in flight.
+    suspect_before_ms: Option<u64>,
+}
+
+/// The task of one partition.
+pub struct PartitionTask {
+    work: Arc<Work>,
+    partition: Partition,
+    inbox: Arc<Inbox>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    lanes: BTreeMap<FaultType, Owned>,
+    last_trim: Instant,
+    bytes_per_s: f64,
+    bytes_since_trim: usize,
+}
+
+/// How a lane's commit ended.
+enum Outcome {
+    Written,
+    /// It is somebody else's now.
+    Lost,
+    /// The cursor is elsewhere: Redis went back in time. Begin again there.
+    Elsewhere(EntryId),
+}
+
+impl PartitionTask {
+    /// A task that owns nothing yet.
+    pub fn new(work: Arc<Work>, partition: Partition, commands: mpsc::UnboundedReceiver<Command>) -> Self {
+        let inbox = work.inbox(partition);
+        Self {
+            work,
+            partition,
+            inbox,
+            commands,
+            lanes: BTreeMap::new(),
+            last_trim: Instant::now(),
+            bytes_per_s: 0.0,
+            bytes_since_trim: 0,
+        }
+    }
+
+    /// Works until the soft token is cancelled or the commands end; then gives everything back.
+    pub async fn run(mut self) {
+        let soft = self.work.lifecycle.soft.clone();
+        while !soft.is_cancelled() {
+            let command = match self.commands.try_recv() {
+                Ok(command) => Some(command),
+                Err(mpsc::error::TryRecvError::Disconnected) => break,
+                Err(mpsc::error::TryRecvError::Empty) => None,
+            };
+            if let Some(command) = command {
+                self.apply(command).await;
+                continue;
+            }
+            if self.last_trim.elapsed() >= TRIM_INTERVAL {
+                self.trim().await;
+            }
+            if self.lanes.is_empty() || !self.step().await {
+                tokio::select! {
+                    () = soft.cancelled() => break,
+                    () = self.inbox.filled() => {}
+                    () = tokio::time::sleep(TRIM_INTERVAL) => {}
+                    command = self.commands.recv() => match command {
+                        Some(command) => self.apply(command).await,
+                        None => break,
+                    },
+                }
+            }
+        }
+        for fault in self.lanes.keys().copied().collect::<Vec<_>>() {
+            self.release(fault).await;
+        }
+        self.work.close_inbox(self.partition);
+    }
+
+    fn lane(&self, fault: FaultType) -> Lane {
+        Lane {
+            partition: self.partition,
+            fault,
+        }
+    }
+
+    async fn apply(&mut self, command: Command) {
+        match command {
+            Command::Own(grant) => self.own(grant).await,
+            Command::Release(fault) => self.release(fault).await,
+        }
+    }
+
+    async fn own(&mut self, grant: Grant) {
+        let lane = self.lane(grant.fault);
+        let (owner, cursor) = loop {
+            match self.work.ownership.read(lane).await {
+                Ok(row) => break row,
+                Err(error) => tracing::debug!(%error, %lane, "the ownership cannot be read"),
+            }
+            if self.pause().await {
+                return;
+            }
+        };
+        if owner != grant.token {
+            tracing::debug!(%lane, "the grant is out of date");
+            return;
+        }
+        let Ok(cursor) = cursor.parse() else {
+            tracing::error!(%lane, cursor, "the cursor is no entry id; repair the ownership hash");
+            return;
+        };
+        // Only what was there before now can have been in flight at the death.
+        let suspect_before_ms = match grant.suspect {
+            true => Some(self.work.janitor.redis_now_ms().await.unwrap_or(u64::MAX)),
+            false => None,
+        };
+        let owned = Owned {
+            token: grant.token,
+            cursor,
+            vehicles: HashMap::new(),
+            suspect_before_ms,
+        };
+        self.lanes.insert(grant.fault, owned);
+        self.rewind();
+        tracing::debug!(%lane, %cursor, suspect = grant.suspect, "owned");
+    }
+
+    async fn release(&mut self, fault: FaultType) {
+        let Some(owned) = self.lanes.remove(&fault) else {
+            return;
+        };
+        let lane = self.lane(fault);
+        // A try that fails leaves the token; it is taken over after the deadline.
+        match self.work.ownership.release(lane, &owned.token).await {
+            Ok(released) => tracing::debug!(%lane, released, "given back"),
+            Err(error) => tracing::warn!(%error, %lane, "could not give the lane back"),
+        }
+        if self.lanes.is_empty() {
+            let (entries, bytes) = self.inbox.clear();
+            self.work.consumed(entries, bytes);
+        }
+    }
+
+    /// Reads again from the lowest cursor.
+    fn rewind(&self) {
+        if let Some(lowest) = self.lanes.values().map(|l| l.cursor).min() {
+            let (entries, bytes) = self.inbox.rewind(lowest);
+            self.work.consumed(entries, bytes);
+        }
+    }
+
+    /// Waits a moment; true when the process must stop.
+    async fn pause(&self) -> bool {
+        tokio::select! {
+            () = self.work.lifecycle.hard.cancelled() => true,
+            () = tokio::time::sleep(RETRY) => self.work.lifecycle.hard.is_cancelled(),
+        }
+    }
+
+    /// Answers one batch; false when there was nothing to do.
+    async fn step(&mut self) -> bool {
+        let Some(first) = self.inbox.first() else {
+            return false;
+        };
+        for owned in self.lanes.values_mut() {
+            if owned.suspect_before_ms.is_some_and(|before| first.ms > before) {
+                owned.suspect_before_ms = None;
+            }
+        }
+        let suspect = self.lanes.values().any(|l| l.suspect_before_ms.is_some());
+        let entries = self.inbox.take(if suspect {
+            1
+        } else {
+            self.work.settings.batch_entries
+        });
+        let (count, bytes) = (entries.len(), waiting_bytes(&entries));
+        self.bytes_since_trim += bytes;
+        self.work.stats.begin();
+        if suspect {
+            let work = self.work.clone();
+            let _alone = work.isolation.write().await;
+            let poison = self.count_attempts(first).await;
+            self.answer(&entries, &poison).await;
+        } else {
+            let work = self.work.clone();
+            let _shared = work.isolation.read().await;
+            self.answer(&entries, &[]).await;
+        }
+        self.work.stats.end(entries.iter().map(|w| w.read_at.elapsed()));
+        self.work.consumed(count, bytes);
+        true
+    }
+
+    /// Counts an attempt on `entry` for each lane it is suspect to; answers the lanes it has ended too often.
+    async fn count_attempts(&mut self, entry: EntryId) -> Vec<FaultType> {
+        let mut poisoned = Vec::new();
+        let suspicious: Vec<(FaultType, String)> = self
+            .lanes
+            .iter()
+            .filter(|(_, l)| l.suspect_before_ms.is_some() && l.cursor < entry)
+            .map(|(fault, l)| (*fault, l.token.clone()))
+            .collect();
+        for (fault, token) in suspicious {
+            let lane = self.lane(fault);
+            loop {
+                match self.work.ownership.attempt(lane, &token, entry).await {
+                    Ok(Some(attempts)) => {
+                        if attempts > MAX_ATTEMPTS {
+                            tracing::warn!(%lane, %entry, "an entry ended {MAX_ATTEMPTS} workers: dead letter");
+                            poisoned.push(fault);
+                        }
+                        break;
+                    }
+                    Ok(None) => {
+                        self.lanes.remove(&fault);
+                        break;
+                    }
+                    Err(error) => tracing::debug!(%error, %lane, "an attempt cannot be counted"),
+                }
+                if self.pause().await {
+                    break;
+                }
+            }
+        }
+        poisoned
+    }
+
+    /// Diagnoses entries for all lanes and commits.
+    async fn answer(&mut self, entries: &[Waiting], poisoned: &[FaultType]) {
+        let Some(last) = entries.last().map(|w| w.entry.id) else {
+            return;
+        };
+        let Some(mut jobs) = self.jobs(entries, poisoned, last).await else {
+            return;
+        };
+        let batch: Vec<_> = entries.iter().map(|w| w.entry.clone()).collect();
+        let (stream, worker, threads) = (
+            self.partition.stream(),
+            self.work.id.clone(),
+            self.work.threads.clone(),
+        );
+        let now_ms = clock::epoch_ms();
+        let Ok(permit) = threads.acquire_owned().await else {
+            return;
+        };
+        let diagnosed = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            batch::run(&stream, &batch, &mut jobs, &worker, now_ms);
+            jobs
+        });
+        let jobs = match diagnosed.await {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                // Nothing is lost: the cursors have not moved. The lanes begin again from Redis.
+                tracing::error!(%error, "a batch crashed outside of the detectors");
+                self.reload();
+                return;
+            }
+        };
+        let commits = jobs
+            .into_iter()
+            .filter(|job| job.output.entries > 0)
+            .filter_map(|job| {
+                let token = self.lanes.get(&job.fault)?.token.clone();
+                Some(self.commit(token, job))
+            });
+        let outcomes = join_all(commits).await;
+        let mut rewind = false;
+        for (job, outcome) in outcomes {
+            match outcome {
+                Outcome::Written => {
+                    let Some(owned) = self.lanes.get_mut(&job.fault) else {
+                        continue;
+                    };
+                    owned.cursor = job.output.last;
+                    if owned.vehicles.len() > MAX_VEHICLES {
+                        owned.vehicles.clear();
+                    }
+                    owned.vehicles.extend(job.vehicles);
+                }
+                Outcome::Lost => {
+                    self.lanes.remove(&job.fault);
+                }
+                Outcome::Elsewhere(cursor) => {
+                    if let Some(owned) = self.lanes.get_mut(&job.fault) {
+                        owned.cursor = cursor;
+                        owned.vehicles.clear();
+                        rewind = true;
+                    }
+                }
+            }
+        }
+        if rewind {
+            self.rewind();
+        }
+        let now_ms = self.work.clock.now_ms();
+        for waiting in entries {
+            self.work
+                .stats
+                .latency(now_ms.saturating_sub(waiting.entry.id.ms));
+        }
+    }
+
+    /// Forgets what is in memory and reads again from the cursors.
+    fn reload(&mut self) {
+        for owned in self.lanes.values_mut() {
+            owned.vehicles.clear();
+        }
+        self.rewind();
+    }
+
+    /// A job per lane with the states of the batch's vehicles; none when the process must stop.
+    async fn jobs(
+        &mut self,
+        entries: &[Waiting],
+        poisoned: &[FaultType],
+        last: EntryId,
+    ) -> Option<Vec<LaneJob>> {
+        let mut jobs = Vec::with_capacity(self.lanes.len());
+        for fault in self.lanes.keys().copied().collect::<Vec<_>>() {
+            let lane = self.lane(fault);
+            let owned = self.lanes.get_mut(&fault)?;
+            let mut vehicles = HashMap::new();
+            let mut missing = Vec::new();
+            for waiting in entries.iter().filter(|w| w.entry.id > owned.cursor) {
+                let Some(vehicle) = vehicle_of(waiting) else {
+                    continue;
+                };
+                if vehicles.contains_key(&vehicle) || missing.contains(&vehicle) {
+                    continue;
+                }
+                match owned.vehicles.get(&vehicle) {
+                    Some(state) => drop(vehicles.insert(vehicle, state.clone())),
+                    None => missing.push(vehicle),
+                }
+            }
+            let cursor = owned.cursor;
+            let states = loop {
+                match load_states(&self.work.redis.data, lane, &missing).await {
+                    Ok(states) => break states,
+                    Err(error) => {
+                        tracing::warn!(%error, %lane, "states cannot be read; trying again");
+                        self.work.stats.refused("error");
+                    }
+                }
+                if self.pause().await {
+                    return None;
+                }
+            };
+            for (vehicle, state) in missing.into_iter().zip(states) {
+                let folded = state
+                    .and_then(|s| serde_json::from_slice(&s).ok())
+                    .unwrap_or_default();
+                vehicles.insert(vehicle, VehicleState { folded, charts_ms: 0 });
+            }
+            let poison = poisoned.contains(&fault).then_some(last);
+            jobs.push(LaneJob {
+                fault,
+                cursor,
+                vehicles,
+                poison,
+                output: LaneOutput::default(),
+            });
+        }
+        Some(jobs)
+    }
+
+    /// Commits a lane's part of a batch, again and again until it is known how it ended.
+    async fn commit(&self, token: String, job: LaneJob) -> (LaneJob, Outcome) {
+        let lane = self.lane(job.fault);
+        let commit = self.build_commit(&token, &job);
+        let mut failures = 0_u32;
+        loop {
+            match self.work.committer.run(&commit).await {
+                Ok(Committed::Done | Committed::Repeated) => {
+                    let done = Done {
+                        fault: job.fault,
+                        results: job.output.results.len() as u64,
+                        dead_letters: job.output.dead_letters.len() as u64,
+                        diagnosing: job.output.diagnosing,
+                    };
+                    self.work.stats.committed(done, &job.output.verdicts);
+                    return (job, Outcome::Written);
+                }
+                Ok(Committed::Fenced) => {
+                    tracing::info!(%lane, "a commit was refused: the lane has another owner");
+                    self.work.stats.refused("fenced");
+                    return (job, Outcome::Lost);
+                }
+                Ok(Committed::Moved(cursor)) => {
+                    tracing::warn!(%lane, %cursor, "a commit was refused: the cursor is elsewhere");
+                    self.work.stats.refused("moved");
+                    return (job, Outcome::Elsewhere(cursor));
+                }
+                Err(error) => {
+                    self.work.stats.refused("error");
+                    if failures.is_multiple_of(25) {
+                        match &error {
+                            StreamError::WrongType(_) | StreamError::Unexpected(_) => {
+                                tracing::error!(%error, %lane, "a commit is not possible; trying again");
+                            }
+                            _ => tracing::warn!(%error, %lane, "a commit failed; trying again"),
+                        }
+                    }
+                    failures += 1;
+                }
+            }
+            if self.pause().await {
+                return (job, Outcome::Lost);
+            }
+        }
+    }
+
+    fn build_commit(&self, token: &str, job: &LaneJob) -> Commit {
+        let lane = self.lane(job.fault);
+        let output = &job.output;
+        let mut commit = Commit::new(Log::of_lane(lane), token, job.cursor, output.last, output.entries);
+        for result in &output.results {
+            commit.append(keys::RESULTS, result.fields());
+        }
+        for letter in &output.dead_letters {
+            commit.append(
+                keys::DEAD_LETTERS,
+                [
+                    ("stream", self.partition.stream()),
+                    ("entry_id", letter.entry.to_string()),
+                    ("fault_type", job.fault.to_string()),
+                    (
+                        "vehicle_id",
+                        letter
+                            .vehicle_id
+                            .as_ref()
+                            .map(ToString::to_string)
+                            .unwrap_or_default(),
+                    ),
+                    ("reason", letter.reason.clone()),
+                    ("consumer_id", self.work.id.clone()),
+                    ("timestamp", clock::timestamp()),
+                ],
+            );
+        }
+        let states = output
+            .results
+            .iter()
+            .map(|r| &r.vehicle_id)
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .filter_map(|id| {
+                Some((
+                    id.to_string(),
+                    serde_json::to_vec(&job.vehicles.get(id)?.folded).ok()?,
+                ))
+            });
+        commit.set(&self.partition.state(job.fault), states);
+        commit
+    }
+
+    /// Trims what all enabled fault types have answered and retention does not ask for.
+    async fn trim(&mut self) {
+        let elapsed_s = self.last_trim.elapsed().as_secs_f64();
+        self.last_trim = Instant::now();
+        let rate = self.bytes_since_trim as f64 / elapsed_s;
+        self.bytes_since_trim = 0;
+        self.bytes_per_s += 0.3 * (rate - self.bytes_per_s);
+        if self.lanes.is_empty() {
+            return;
+        }
+        let settings = &self.work.settings;
+        let by_bytes_s = settings.raw_retention_bytes as f64 / self.bytes_per_s.max(1.0);
+        let keep_ms = (1_000.0 * by_bytes_s.min(settings.raw_retention_s as f64)) as u64;
+        if let Err(error) = self
+            .work
+            .janitor
+            .trim_partition(&self.work.topology, self.partition, keep_ms)
+            .await
+        {
+            tracing::debug!(%error, partition = %self.partition, "trimming failed");
+        }
+    }
+}
+
+fn vehicle_of(waiting: &Waiting) -> Option<VehicleId> {
+    let id = waiting.entry.fields.get("vehicle_id")?;
+    VehicleId::new(std::str::from_utf8(id).ok()?).ok()
+}
