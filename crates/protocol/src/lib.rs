@@ -11,6 +11,7 @@ mod entry;
 mod fault;
 mod health;
 mod message;
+mod monitor;
 mod profile;
 mod quantity;
 mod result;
@@ -23,6 +24,7 @@ pub use entry::{DATA_TYPE, Message, Payload, RawEntry, Undecodable, decode_entry
 pub use fault::{FaultSet, FaultType, UnknownFaultType};
 pub use health::{FaultState, FaultSummary, OverallHealth, OverallStatus, VehicleHealth};
 pub use message::{EntryId, InvalidEntryId, MAX_MESSAGE_ID_BYTES, MessageId};
+pub use monitor::{FaultFlow, MonitorSnapshot, ThroughputSource};
 pub use profile::{BearingGeometry, MotorProfile, MotorType};
 pub use quantity::{Quantity, TIME_ALIASES, is_time_alias};
 pub use result::{DiagnosisResult, MalformedResult, features, result_health_score};

@@ -25,7 +25,8 @@ pub struct Connections {
 impl Connections {
     /// Connects lazily, so that a service starts before its Redis does.
     pub fn open(url: &str) -> anyhow::Result<Self> {
-        let client = Client::open(url).context("redis.url is no URL of a Redis, such as redis://127.0.0.1:6379")?;
+        let client =
+            Client::open(url).context("redis.url is no URL of a Redis, such as redis://127.0.0.1:6379")?;
         let manager = |timeout| {
             let config = ConnectionManagerConfig::new()
                 .set_connection_timeout(Some(CONTROL_TIMEOUT))
@@ -34,14 +35,19 @@ impl Connections {
                 .set_max_delay(Duration::from_millis(200));
             ConnectionManager::new_lazy_with_config(client.clone(), config)
         };
-        Ok(Self { control: manager(CONTROL_TIMEOUT)?, data: manager(DATA_TIMEOUT)?, client })
+        Ok(Self {
+            control: manager(CONTROL_TIMEOUT)?,
+            data: manager(DATA_TIMEOUT)?,
+            client,
+        })
     }
 
     /// Waits until Redis answers; says once a while that it does not.
     pub async fn wait(&self) {
         let mut tries = 0_u32;
         loop {
-            let answer: redis::RedisResult<String> = redis::cmd("PING").query_async(&mut self.control.clone()).await;
+            let answer: redis::RedisResult<String> =
+                redis::cmd("PING").query_async(&mut self.control.clone()).await;
             match answer {
                 Ok(_) => return,
                 Err(error) if tries.is_multiple_of(25) => tracing::warn!(%error, "waiting for Redis"),

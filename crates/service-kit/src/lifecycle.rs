@@ -33,7 +33,9 @@ impl Lifecycle {
             match task.await {
                 Ok(()) if soft.is_cancelled() => {}
                 Ok(()) => tracing::error!(task = name, "a vital task ended by itself"),
-                Err(error) => tracing::error!(task = name, error = format!("{error:#}"), "a vital task failed"),
+                Err(error) => {
+                    tracing::error!(task = name, error = format!("{error:#}"), "a vital task failed")
+                }
             }
             drop(guard);
         });
@@ -70,6 +72,10 @@ impl Lifecycle {
             tracing::warn!("stopped before everything was finished");
         }
         tracing::info!("stopped");
-        if asked { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if asked {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 }

@@ -6,7 +6,9 @@ use prometheus::{Encoder, Gauge, IntGauge, Opts, Registry, TextEncoder};
 pub fn registry(service: &str) -> anyhow::Result<Registry> {
     let labels = [("service".to_owned(), service.to_owned())].into();
     let registry = Registry::new_custom(Some("vtox".to_owned()), Some(labels))?;
-    let info = IntGauge::with_opts(Opts::new("build_info", "1; the version is a label.").const_label("version", crate::VERSION))?;
+    let info = IntGauge::with_opts(
+        Opts::new("build_info", "1; the version is a label.").const_label("version", crate::VERSION),
+    )?;
     info.set(1);
     registry.register(Box::new(info))?;
     let started = Gauge::new("start_time_seconds", "When the process started, epoch s.")?;

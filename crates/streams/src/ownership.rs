@@ -5,7 +5,7 @@ use redis::aio::ConnectionManager;
 use vtox_protocol::FaultType;
 use vtox_protocol::keys::{self, Partition};
 
-use crate::{Result, StreamError};
+use crate::{Log, Result, StreamError};
 
 /// What is owned: one fault type of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -151,6 +151,29 @@ impl Ownership {
         }
     }
 
+    /// Takes a log that is not divided into lanes, such as aggregation, for `token`: whoever holds the lease for it is the
+    /// one that may. False when a later holder has stamped it.
+    pub async fn take_log(&self, log: &Log, stamp: &str, token: &str) -> Result<bool> {
+        let mut call = self.stamp.prepare_invoke();
+        call.key(&log.ownership)
+            .arg(stamp)
+            .key(&log.stream)
+            .arg(&log.group);
+        let (verdict, _): (String, redis::Value) = call.invoke_async(&mut self.connection.clone()).await?;
+        if verdict == "stale" {
+            return Ok(false);
+        }
+        let mut call = self.grant.prepare_invoke();
+        call.key(&log.ownership).arg(stamp).arg("*").arg(token).arg(0);
+        let (verdict, _): (String, String) = call.invoke_async(&mut self.connection.clone()).await?;
+        Ok(verdict == "ok")
+    }
+
+    /// The token that owns a log and its cursor.
+    pub async fn read_log(&self, log: &Log) -> Result<(String, String)> {
+        self.read_key(&log.ownership).await
+    }
+
     /// Gives a lane back; false when it was no longer ours.
     pub async fn release(&self, lane: Lane, token: &str) -> Result<bool> {
         let mut call = self.release.prepare_invoke();
@@ -174,8 +197,12 @@ impl Ownership {
 
     /// The token that owns a lane and its cursor.
     pub async fn read(&self, lane: Lane) -> Result<(String, String)> {
+        self.read_key(&lane.key()).await
+    }
+
+    async fn read_key(&self, key: &str) -> Result<(String, String)> {
         let row: (Option<String>, Option<String>) = redis::cmd("HMGET")
-            .arg(lane.key())
+            .arg(key)
             .arg(&["owner", "cursor"])
             .query_async(&mut self.connection.clone())
             .await?;

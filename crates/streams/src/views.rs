@@ -94,6 +94,32 @@ impl Views {
         }
     }
 
+    /// A setting of Redis; none where it is not shown to us.
+    pub async fn config(&self, name: &str) -> Result<Option<String>> {
+        let answer: redis::RedisResult<Vec<String>> = redis::cmd("CONFIG")
+            .arg("GET")
+            .arg(name)
+            .query_async(&mut self.connection.clone())
+            .await;
+        match answer {
+            Ok(pair) => Ok(pair.into_iter().nth(1)),
+            Err(e) if e.code() == Some("NOPERM") => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Leaves what the monitor saw, for a while.
+    pub async fn leave_monitor(&self, json: &str, for_ms: u64) -> Result<()> {
+        let () = redis::cmd("SET")
+            .arg(keys::MONITOR)
+            .arg(json)
+            .arg("PX")
+            .arg(for_ms)
+            .query_async(&mut self.connection.clone())
+            .await?;
+        Ok(())
+    }
+
     /// What the monitor last saw, JSON.
     pub async fn monitor(&self) -> Result<Option<String>> {
         Ok(redis::cmd("GET")

@@ -1,0 +1,107 @@
+//! Whether new messages are accepted: not while the backlog is at its mark or Redis cannot keep what it takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vtox_streams::Durability;
+
+use crate::api::Api;
+use crate::reply::Refusal;
+
+/// Whether messages are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// They are.
+    Open,
+    /// The backlog is at its mark.
+    Backlog(String),
+    /// Redis does not answer, or is not as durable as promised.
+    Unavailable(String),
+}
+
+impl Admission {
+    /// The refusal, if there is one.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Open => None,
+            Self::Backlog(why) => Some(Refusal::backlog(why)),
+            Self::Unavailable(why) => Some(Refusal::unavailable("redis", why)),
+        }
+    }
+}
+
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Looks at Redis until the soft token is cancelled.
+pub async fn watch(api: Arc<Api>) -> anyhow::Result<()> {
+    let soft = api.service.lifecycle.soft.clone();
+    let mut tick = tokio::time::interval(INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = soft.cancelled() => return Ok(()),
+            _ = tick.tick() => {}
+        }
+        let admission = look(&api)
+            .await
+            .unwrap_or_else(|error| Admission::Unavailable(error.to_string()));
+        let before = api.admission.send_replace(admission.clone());
+        if before != admission {
+            match &admission {
+                Admission::Open => tracing::info!("accepting messages"),
+                Admission::Backlog(why) | Admission::Unavailable(why) => {
+                    tracing::warn!(why, "not accepting messages");
+                }
+            }
+        }
+        match admission {
+            Admission::Unavailable(why) => api.service.readiness.not_ready(why),
+            Admission::Open | Admission::Backlog(_) => api.service.readiness.ready(),
+        }
+    }
+}
+
+async fn look(api: &Api) -> vtox_streams::Result<Admission> {
+    if let Some(why) = broken_promise(api).await? {
+        return Ok(Admission::Unavailable(why));
+    }
+    let settings = &api.service.settings.gateway;
+    let backlog = api.janitor.backlog(&api.topology).await?;
+    if backlog.entries() >= settings.backlog_entries {
+        return Ok(Admission::Backlog(format!(
+            "{} messages wait for diagnosis; try again later",
+            backlog.entries()
+        )));
+    }
+    let age_s = backlog.oldest_age_ms() / 1_000;
+    if age_s >= settings.backlog_age_s {
+        return Ok(Admission::Backlog(format!(
+            "the oldest message has waited {age_s} s; try again later"
+        )));
+    }
+    let (used, limit) = api.views.memory().await?;
+    if limit > 0 && used as f64 >= settings.backlog_memory_share * limit as f64 {
+        return Ok(Admission::Backlog(format!(
+            "Redis uses {used} of {limit} bytes; try again later"
+        )));
+    }
+    Ok(Admission::Open)
+}
+
+/// Why Redis cannot promise the configured durability.
+async fn broken_promise(api: &Api) -> vtox_streams::Result<Option<String>> {
+    if api.service.settings.redis.durability != Durability::Always {
+        return Ok(None);
+    }
+    let (append_only, fsync) = (
+        api.views.config("appendonly").await?,
+        api.views.config("appendfsync").await?,
+    );
+    Ok(match (append_only.as_deref(), fsync.as_deref()) {
+        (Some("yes") | None, Some("always") | None) => None,
+        _ => Some(
+            "redis.durability is always, but Redis is not: set appendonly yes and appendfsync always in redis.conf"
+                .to_owned(),
+        ),
+    })
+}

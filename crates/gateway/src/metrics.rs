@@ -1,0 +1,53 @@
+//! Metrics of the gateway.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Metrics of the gateway.
+pub struct Metrics {
+    /// Messages accepted.
+    pub accepted: IntCounter,
+    /// Messages that had been accepted before.
+    pub repeated: IntCounter,
+    /// Messages not accepted, by reason.
+    pub rejected: IntCounterVec,
+    /// Bytes of accepted bodies.
+    pub bytes: IntCounter,
+    /// From the whole request to its answer.
+    pub duration: Histogram,
+    /// Requests being worked on.
+    pub in_flight: IntGauge,
+    /// Calls of all kinds.
+    pub calls: IntCounter,
+}
+
+impl Metrics {
+    /// Registers them.
+    pub fn register(registry: &Registry) -> anyhow::Result<Self> {
+        let metrics = Self {
+            accepted: IntCounter::new("gateway_accepted_total", "Messages accepted.")?,
+            repeated: IntCounter::new(
+                "gateway_repeated_total",
+                "Messages that had been accepted before.",
+            )?,
+            rejected: IntCounterVec::new(
+                Opts::new("gateway_rejected_total", "Messages not accepted."),
+                &["reason"],
+            )?,
+            bytes: IntCounter::new("gateway_accepted_bytes_total", "Bytes of accepted bodies.")?,
+            duration: Histogram::with_opts(
+                HistogramOpts::new("gateway_ingest_seconds", "From the whole request to its answer.")
+                    .buckets(prometheus::exponential_buckets(0.000_5, 2.0, 14)?),
+            )?,
+            in_flight: IntGauge::new("gateway_in_flight", "Messages being worked on.")?,
+            calls: IntCounter::new("gateway_calls_total", "Calls of the API.")?,
+        };
+        registry.register(Box::new(metrics.accepted.clone()))?;
+        registry.register(Box::new(metrics.repeated.clone()))?;
+        registry.register(Box::new(metrics.rejected.clone()))?;
+        registry.register(Box::new(metrics.bytes.clone()))?;
+        registry.register(Box::new(metrics.duration.clone()))?;
+        registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.calls.clone()))?;
+        Ok(metrics)
+    }
+}
