@@ -34,7 +34,7 @@ impl Lifecycle {
                 Ok(()) if soft.is_cancelled() => {}
                 Ok(()) => tracing::error!(task = name, "a vital task ended by itself"),
                 Err(error) => {
-                    tracing::error!(task = name, error = format!("{error:#}"), "a vital task failed")
+                    tracing::error!(task = name, error = format!("{error:#}"), "a vital task failed");
                 }
             }
             drop(guard);
