@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use vtox_protocol::codec::{BlockError, decode_binary, decode_json};
+use vtox_protocol::codec::{BlockError, decode_binary, decode_json, encode_json};
 use vtox_protocol::keys::Partition;
 use vtox_protocol::{MessageId, Payload, RawEntry, SignalBlock, VehicleId};
 use vtox_service_kit::clock;
@@ -218,7 +218,12 @@ impl Form {
                 let block = decode_binary(body).map_err(|e| refusal_of(&e))?;
                 Ok(Decoded {
                     data_points: points_of(&block),
-                    payload: Payload::Binary(body.to_vec()),
+                    // What others read on the bare stream stays in the seeds' form.
+                    payload: if seeds_form {
+                        Payload::Json(encode_json(&block))
+                    } else {
+                        Payload::Binary(body.to_vec())
+                    },
                     metadata: metadata_with(None, location)?,
                     sequence: None,
                 })

@@ -107,7 +107,8 @@ impl OverallHealth {
             .iter()
             .filter(|(_, s)| s.status.is_evidence())
             .map(|(fault, s)| s.score * fault.health_weight())
-            .sum();
+            // The sum of nothing is -0.0, which JSON would show.
+            .fold(0.0, |sum, part| sum + part);
         let overall_status = match (&fault_summary, known) {
             (_, false) => OverallStatus::Unknown,
             (s, _) if !s.critical_faults.is_empty() => OverallStatus::Critical,

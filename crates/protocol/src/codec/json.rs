@@ -1,6 +1,7 @@
 //! `sensor_data` as JSON: the seeds' rows or columns, with readings and a motor profile beside them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -54,6 +55,75 @@ pub fn decode_json(text: &[u8]) -> Result<SignalBlock, BlockError> {
     block.profile = body.motor;
     block.synchronous = body.synchronous.unwrap_or(true);
     Ok(block)
+}
+
+/// Writes `sensor_data`: in the seeds' rows where all channels share their sampling, else in columns.
+pub fn encode_json(block: &SignalBlock) -> String {
+    let rows = block.channels.first().map_or(0, |c| c.samples.len());
+    let rate_hz = block.channels.first().map_or(1.0, |c| c.rate_hz);
+    let uniform = block
+        .channels
+        .iter()
+        .all(|c| c.samples.len() == rows && c.rate_hz == rate_hz);
+    let mut out = String::with_capacity(64 + block.sample_count() * 24);
+    // Names are ours and need no escaping; a f32 is written in its shortest form that reads back.
+    if uniform {
+        out.push_str("{\"data\":[");
+        for row in 0..rows {
+            let time_s = block.start_s.unwrap_or(0.0) + row as f64 / rate_hz;
+            push(
+                &mut out,
+                format_args!("{}{{\"时间\":{time_s:.6}", if row == 0 { "" } else { "," }),
+            );
+            for channel in &block.channels {
+                push(
+                    &mut out,
+                    format_args!(",\"{}\":{}", channel.quantity.name(), channel.samples[row]),
+                );
+            }
+            out.push('}');
+        }
+        push(&mut out, format_args!("],\"sampling_rate\":{rate_hz}"));
+    } else {
+        out.push_str("{\"columns\":{");
+        for (n, channel) in block.channels.iter().enumerate() {
+            let name = channel.quantity.name();
+            let comma = if n == 0 { "" } else { "," };
+            push(
+                &mut out,
+                format_args!(
+                    "{comma}\"{name}\":{{\"sampling_rate\":{},\"values\":[",
+                    channel.rate_hz
+                ),
+            );
+            for (i, sample) in channel.samples.iter().enumerate() {
+                push(
+                    &mut out,
+                    format_args!("{}{sample}", if i == 0 { "" } else { "," }),
+                );
+            }
+            out.push_str("]}");
+        }
+        out.push('}');
+        if let Some(start_s) = block.start_s {
+            push(&mut out, format_args!(",\"start\":{start_s}"));
+        }
+    }
+    for (quantity, value) in &block.readings {
+        push(&mut out, format_args!(",\"{}\":{value}", quantity.name()));
+    }
+    push(&mut out, format_args!(",\"synchronous\":{}", block.synchronous));
+    if let Some(profile) = block.profile.as_ref().and_then(|p| serde_json::to_string(p).ok()) {
+        push(&mut out, format_args!(",\"motor\":{profile}"));
+    }
+    out.push('}');
+    out
+}
+
+/// Writing to a string cannot fail.
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let written = out.write_fmt(text);
+    debug_assert!(written.is_ok());
 }
 
 #[derive(Default)]

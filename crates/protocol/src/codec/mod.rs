@@ -6,7 +6,7 @@ mod json;
 mod rows;
 
 pub use binary::{decode_binary, encode_binary};
-pub use json::decode_json;
+pub use json::{decode_json, encode_json};
 
 /// Why a text or bytes are no signal block.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

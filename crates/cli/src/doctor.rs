@@ -1,0 +1,272 @@
+//! `vtox doctor`: what is wrong, and how to mend it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use vtox_registry::Registry;
+use vtox_service_kit::config::{Mode, Settings};
+use vtox_streams::{Durability, Janitor, topology, views::Views};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Redis to look at instead of the configured one.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize, PartialEq, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    Ok,
+    Warning,
+    Error,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    level: Level,
+    what: String,
+    fix: Option<String>,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, what: impl Into<String>) {
+        self.0.push(Finding {
+            level: Level::Ok,
+            what: what.into(),
+            fix: None,
+        });
+    }
+
+    fn warning(&mut self, what: impl Into<String>, fix: impl Into<String>) {
+        self.0.push(Finding {
+            level: Level::Warning,
+            what: what.into(),
+            fix: Some(fix.into()),
+        });
+    }
+
+    fn error(&mut self, what: impl Into<String>, fix: impl Into<String>) {
+        self.0.push(Finding {
+            level: Level::Error,
+            what: what.into(),
+            fix: Some(fix.into()),
+        });
+    }
+}
+
+/// Looks; the exit code is 1 when something is broken.
+pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let mut findings = Findings::default();
+    programs(&mut findings);
+    let url = arguments
+        .redis
+        .clone()
+        .unwrap_or_else(|| settings.redis.url().to_owned());
+    let answered = redis(&url, settings, &mut findings).await;
+    if !answered {
+        ports(settings, &mut findings);
+    }
+    let broken = findings.0.iter().any(|f| f.level == Level::Error);
+    if arguments.json {
+        println!("{}", serde_json::to_string(&findings.0)?);
+    } else {
+        for finding in &findings.0 {
+            let mark = match finding.level {
+                Level::Ok => "ok      ",
+                Level::Warning => "warning ",
+                Level::Error => "error   ",
+            };
+            println!("{mark} {}", finding.what);
+            if let Some(fix) = &finding.fix {
+                println!("          fix: {fix}");
+            }
+        }
+    }
+    Ok(if broken {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn programs(findings: &mut Findings) {
+    let directory = std::env::current_exe()
+        .ok()
+        .and_then(|p| p.parent().map(std::path::Path::to_owned));
+    for program in [
+        "vtox-gateway",
+        "vtox-coordinator",
+        "vtox-worker",
+        "vtox-monitor",
+        "vtox-websocket-bridge",
+    ] {
+        if !directory.as_ref().is_some_and(|d| d.join(program).exists()) {
+            findings.error(
+                format!("{program} is not beside vtox"),
+                "cargo build --release --bins",
+            );
+        }
+    }
+    match std::process::Command::new("redis-server")
+        .arg("--version")
+        .output()
+    {
+        Ok(output) => findings.ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+        Err(_) => findings.warning(
+            "redis-server is not on the PATH",
+            "apt-get install redis-server, or brew install redis; not needed when redis.url names another",
+        ),
+    }
+}
+
+/// Ports that `vtox up` would need.
+fn ports(settings: &Settings, findings: &mut Findings) {
+    let mut ports = vec![
+        ("gateway", settings.gateway.port),
+        ("coordinator", settings.coordinator.port),
+        ("monitor", settings.monitor.port),
+        ("bridge", settings.bridge.port),
+    ];
+    ports.extend((0..settings.cluster.workers).map(|n| ("worker", settings.worker.port + n)));
+    for (service, port) in ports {
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
+            findings.error(
+                format!("port {port} of the {service} is in use"),
+                format!("stop what uses it (lsof -i :{port}), or set {service}.port"),
+            );
+        }
+    }
+}
+
+/// Whether Redis answered.
+async fn redis(url: &str, settings: &Settings, findings: &mut Findings) -> bool {
+    let opened = async {
+        let config = redis::aio::ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(Duration::from_secs(2)))
+            .set_response_timeout(Some(Duration::from_secs(2)));
+        redis::aio::ConnectionManager::new_with_config(redis::Client::open(url)?, config).await
+    };
+    let connection = match opened.await {
+        Ok(connection) => connection,
+        Err(error) => {
+            let text = format!("Redis does not answer: {error}");
+            if settings.redis.url.is_empty() {
+                findings.ok(format!("{text}; `vtox up` starts a private one"));
+            } else {
+                findings.error(text, "start it, or correct redis.url (REDIS_URL)");
+            }
+            return false;
+        }
+    };
+    let views = Views::new(connection.clone());
+    let info: String = redis::cmd("INFO")
+        .arg("server")
+        .query_async(&mut connection.clone())
+        .await
+        .unwrap_or_default();
+    let version = info
+        .lines()
+        .find_map(|l| l.strip_prefix("redis_version:"))
+        .unwrap_or("0")
+        .to_owned();
+    if version
+        .split('.')
+        .next()
+        .and_then(|v| v.parse::<u32>().ok())
+        .unwrap_or(0)
+        >= 7
+    {
+        findings.ok(format!("Redis {version}"));
+    } else {
+        findings.error(format!("Redis {version} is too old"), "use Redis 7.0 or newer");
+    }
+    redis_settings(&views, settings, findings).await;
+    cluster(&connection, settings, findings).await;
+    true
+}
+
+async fn redis_settings(views: &Views, settings: &Settings, findings: &mut Findings) {
+    let of = async |name: &str| views.config(name).await.ok().flatten();
+    let (append_only, fsync) = (of("appendonly").await, of("appendfsync").await);
+    let promised = settings.redis.durability;
+    match (append_only.as_deref(), fsync.as_deref()) {
+        (Some("yes"), Some("always")) => findings.ok("every message is on disk before it is accepted"),
+        (Some("yes"), _) if promised == Durability::Always => {
+            findings.error(
+                "redis.durability is always, but appendfsync is not",
+                "CONFIG SET appendfsync always",
+            );
+        }
+        (Some("yes"), _) => findings.ok("a killed Redis may lose the last 2 s (appendfsync everysec)"),
+        (None, _) => findings.warning(
+            "the settings of Redis are not shown to us",
+            "allow CONFIG GET, or check appendonly and appendfsync by hand",
+        ),
+        _ => findings.error("Redis keeps nothing on disk", "CONFIG SET appendonly yes"),
+    }
+    match of("maxmemory-policy").await.as_deref() {
+        None | Some("noeviction") => {}
+        Some(policy) => findings.error(
+            format!("maxmemory-policy is {policy}: Redis may throw streams away"),
+            "CONFIG SET maxmemory-policy noeviction",
+        ),
+    }
+    if settings.mode == Mode::Production && of("maxmemory").await.as_deref() == Some("0") {
+        findings.warning(
+            "Redis has no maxmemory",
+            "CONFIG SET maxmemory to about 70 % of the machine's memory",
+        );
+    }
+}
+
+async fn cluster(connection: &redis::aio::ConnectionManager, settings: &Settings, findings: &mut Findings) {
+    match topology::load(connection).await {
+        Ok(None) => findings.ok("no cluster has run on this Redis yet"),
+        Ok(Some(in_force)) => {
+            let wanted = settings.partitions();
+            if in_force.partitions == wanted {
+                findings.ok(format!("{} partitions", in_force.partitions));
+            } else {
+                findings.warning(
+                    format!("the cluster has {} partitions, the settings say {wanted}", in_force.partitions),
+                    "set cluster.partitions to what the cluster has; a new number needs an empty Redis (vtox up --data with another directory)",
+                );
+            }
+            if let Ok(backlog) = Janitor::new(connection.clone()).backlog(&in_force).await {
+                findings.ok(format!(
+                    "{} messages wait, the oldest {} ms",
+                    backlog.entries(),
+                    backlog.oldest_age_ms()
+                ));
+            }
+        }
+        Err(error) => findings.error(error.to_string(), "see the message"),
+    }
+    match Registry::new(connection.clone()).members().await {
+        Ok(members) => {
+            for (id, record) in &members.services {
+                if members
+                    .silence_ms(id)
+                    .is_none_or(|silence| silence >= settings.coordinator.worker_lease_ms)
+                {
+                    findings.warning(
+                        format!("{} {id} does not answer", record.service_name),
+                        "start it again; a dead record goes away by itself after a minute",
+                    );
+                }
+            }
+        }
+        Err(error) => findings.error(error.to_string(), "see the message"),
+    }
+}

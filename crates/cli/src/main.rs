@@ -1,0 +1,87 @@
+//! The command line: runs a cluster on one machine, shows it, simulates a fleet, diagnoses files.
+
+mod diagnose;
+mod doctor;
+mod evaluate;
+mod simulate;
+mod status;
+mod tail;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use vtox_service_kit::config::{self, Settings};
+
+#[derive(Parser)]
+#[command(
+    name = "vtox",
+    version,
+    about = "Watches the electric motors of vehicle fleets."
+)]
+struct Cli {
+    /// File with settings.
+    #[arg(long, global = true, env = "VTOX_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a whole cluster on this machine until Ctrl-C.
+    Up(up::Arguments),
+    /// Show the state of the cluster.
+    Status(status::Arguments),
+    /// Show results as they come.
+    Tail(tail::Arguments),
+    /// Send the signals of a simulated fleet, or recordings.
+    Simulate(simulate::Arguments),
+    /// Diagnose a file.
+    Diagnose(diagnose::Arguments),
+    /// Diagnose the recordings of a manifest and score the verdicts.
+    Evaluate(evaluate::Arguments),
+    /// Look for what is wrong, and say how to mend it.
+    Doctor(doctor::Arguments),
+    /// Show every setting with its default.
+    Config,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("vtox: the runtime cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("vtox: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let settings = || -> anyhow::Result<Settings> {
+        config::load(cli.config.as_deref(), std::env::vars()).context("the settings cannot be used")
+    };
+    match cli.command {
+        Command::Up(arguments) => up::run(arguments, cli.config.as_deref()).await,
+        Command::Status(arguments) => status::run(&arguments, &settings()?).await,
+        Command::Tail(arguments) => tail::run(arguments, &settings()?).await,
+        Command::Simulate(arguments) => simulate::run(arguments, &settings()?).await,
+        Command::Diagnose(arguments) => diagnose::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments, &settings()?).await,
+        Command::Config => {
+            print!("{}", config::documented_defaults());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Measured recordings through a running cluster: each verdict beside its label.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use vtox_evaluation::{Recording, recordings};
+use vtox_protocol::FaultType;
+
+use super::Form;
+use super::sender::{Sender, Sent};
+
+/// How long a recording's results may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sends every recording as a vehicle of its own and prints what came of it.
+pub async fn run(directory: &Path, gateway: &str, as_json: bool) -> anyhow::Result<ExitCode> {
+    let manifest = directory.join("manifest.json");
+    let sender = Sender::new(gateway, Form::Binary)?;
+    let client = reqwest::Client::new();
+    let run_id = &uuid::Uuid::new_v4().simple().to_string()[..8];
+    let mut rows = Vec::new();
+    let mut complete = true;
+    for (n, recording) in recordings(&manifest)?.enumerate() {
+        let recording = recording?;
+        // The id of a recording holds its label, so the vehicle gets a number.
+        let vehicle = format!("REPLAY-{run_id}-{n:03}");
+        let last = send(&sender, &vehicle, &recording).await?;
+        let verdicts = verdicts(&client, gateway, &vehicle, &last).await?;
+        complete &= verdicts.len() == FaultType::ALL.len();
+        if !as_json {
+            let shown: Vec<String> = verdicts
+                .iter()
+                .map(|(fault, v)| format!("{fault} {}", v["status"].as_str().unwrap_or("-")))
+                .collect();
+            println!(
+                "{:<44} {:<12} {}",
+                recording.id,
+                label(&recording),
+                shown.join("  ")
+            );
+        }
+        rows.push(json!({"id": recording.id, "vehicle_id": vehicle, "label": recording.label, "verdicts": verdicts}));
+    }
+    if as_json {
+        println!(
+            "{}",
+            json!({"recordings": rows.len(), "complete": complete, "records": rows})
+        );
+    }
+    Ok(if complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn label(recording: &Recording) -> String {
+    serde_json::to_value(recording.label)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// Sends the blocks of a recording in order; answers the id of the last message.
+async fn send(sender: &Sender, vehicle: &str, recording: &Recording) -> anyhow::Result<String> {
+    let mut last = None;
+    for (n, (time_s, block)) in recording.blocks.iter().enumerate() {
+        let mut block = block.clone();
+        block.start_s = block.start_s.or(*time_s);
+        block.profile = Some(recording.profile.clone());
+        match sender.send(vehicle, &n.to_string(), &block).await? {
+            Sent::Accepted { message_id, .. } => last = Some(message_id),
+            Sent::Rejected { status, detail } => {
+                bail!("{} was refused with {status}: {detail}", recording.id)
+            }
+            Sent::Unknown => bail!("the gateway did not take {}", recording.id),
+        }
+    }
+    last.with_context(|| format!("{} has no blocks", recording.id))
+}
+
+/// The results of a message, once there is one of every fault type.
+async fn verdicts(
+    client: &reqwest::Client,
+    gateway: &str,
+    vehicle: &str,
+    message_id: &str,
+) -> anyhow::Result<BTreeMap<String, Value>> {
+    let url = format!(
+        "{gateway}/api/v1/diagnosis-stream/vehicles/{}/diagnosis-history?hours=24",
+        utf8_percent_encode(vehicle, NON_ALPHANUMERIC)
+    );
+    let began = Instant::now();
+    loop {
+        let answer: Value = client.get(&url).send().await?.error_for_status()?.json().await?;
+        let found: BTreeMap<String, Value> = answer["data"]["diagnosis_history"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|record| record["message_id"] == message_id)
+            .filter_map(|record| {
+                let verdict = json!({
+                    "status": record["status"],
+                    "score": record["score"],
+                    "reason": record["evidence"]["reason"],
+                });
+                Some((record["fault_type"].as_str()?.to_owned(), verdict))
+            })
+            .collect();
+        if found.len() == FaultType::ALL.len() || began.elapsed() >= PATIENCE {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

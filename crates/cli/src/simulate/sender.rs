@@ -1,0 +1,123 @@
+//! Sending one block, again under the same identity until it is known whether it was accepted.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+use vtox_protocol::SignalBlock;
+use vtox_protocol::codec::{encode_binary, encode_json};
+
+use super::Form;
+
+/// What became of a block.
+pub enum Sent {
+    /// Accepted under this id; after so many tries.
+    Accepted { message_id: String, tries: u32 },
+    /// Refused for good.
+    Rejected { status: StatusCode, detail: String },
+    /// Not known after all tries.
+    Unknown,
+}
+
+/// Sends blocks to a gateway.
+#[derive(Clone)]
+pub struct Sender {
+    client: Client,
+    gateway: String,
+    form: Form,
+}
+
+/// Time one try may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Time after which a block that nobody takes is given up.
+const GIVE_UP: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+struct Accepted {
+    message_id: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Refused {
+    #[serde(default)]
+    detail: String,
+}
+
+impl Sender {
+    /// To the gateway at `gateway`.
+    pub fn new(gateway: &str, form: Form) -> anyhow::Result<Self> {
+        let client = Client::builder().timeout(TIMEOUT).build()?;
+        Ok(Self {
+            client,
+            gateway: gateway.trim_end_matches('/').to_owned(),
+            form,
+        })
+    }
+
+    /// Sends one block. `key` makes resends of it one message.
+    pub async fn send(&self, vehicle: &str, key: &str, block: &SignalBlock) -> anyhow::Result<Sent> {
+        let url = format!(
+            "{}/api/v1/diagnosis-stream/simulator/vehicles/{}/data",
+            self.gateway,
+            utf8_percent_encode(vehicle, NON_ALPHANUMERIC)
+        );
+        let (kind, body) = match self.form {
+            Form::Rows => (
+                "application/json",
+                format!("{{\"sensor_data\":{}}}", encode_json(block)).into_bytes(),
+            ),
+            Form::Binary => ("application/msgpack", encode_binary(block)),
+        };
+        // Cheap to clone for every try.
+        let body = Bytes::from(body);
+        let (began, mut tries) = (Instant::now(), 0);
+        loop {
+            tries += 1;
+            let request = self
+                .client
+                .post(&url)
+                .header(CONTENT_TYPE, kind)
+                .header("Idempotency-Key", key)
+                .body(body.clone());
+            let wait = match request.send().await {
+                Ok(answer) if answer.status().is_success() => {
+                    // An answer that breaks off is as good as none: the same key finds the message again.
+                    if let Ok(accepted) = answer.json::<Accepted>().await {
+                        return Ok(Sent::Accepted {
+                            message_id: accepted.message_id,
+                            tries,
+                        });
+                    }
+                    None
+                }
+                Ok(answer) => {
+                    let status = answer.status();
+                    let wait = answer
+                        .headers()
+                        .get(RETRY_AFTER)
+                        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+                    if !matches!(
+                        status,
+                        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+                    ) {
+                        let Refused { detail } = answer.json().await.unwrap_or_default();
+                        return Ok(Sent::Rejected { status, detail });
+                    }
+                    wait.map(Duration::from_secs)
+                }
+                Err(_) => None,
+            };
+            if began.elapsed() >= GIVE_UP {
+                return Ok(Sent::Unknown);
+            }
+            tokio::time::sleep(
+                wait.unwrap_or(Duration::from_millis(200))
+                    .min(Duration::from_secs(5)),
+            )
+            .await;
+        }
+    }
+}

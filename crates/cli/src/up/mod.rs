@@ -1,0 +1,340 @@
+//! `vtox up`: a whole cluster on this machine. Starts a private redis-server when none is configured, then all processes
+//! of a mode; restarts what crashes; stops all on Ctrl-C.
+
+mod children;
+mod private_redis;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use children::{Children, Plan, Service};
+use clap::Args;
+use private_redis::PrivateRedis;
+use serde_json::Value;
+use vtox_protocol::{FaultSet, FaultType};
+use vtox_service_kit::config::{self, Settings};
+use vtox_streams::Durability;
+
+use crate::simulate::{BlockKind, Form, fleet};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// development, testing or production.
+    #[arg(long)]
+    mode: Option<String>,
+    /// Workers.
+    #[arg(long)]
+    workers: Option<u16>,
+    /// Redis to use instead of a private one.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+    /// Directory for the private Redis and the logs; default: ~/.local/share/vtox, or a temporary one with --for.
+    #[arg(long, value_name = "DIRECTORY")]
+    data: Option<PathBuf>,
+    /// Also simulate a fleet of so many vehicles.
+    #[arg(long, value_name = "N")]
+    vehicles: Option<u64>,
+    /// Mean time between two blocks of a simulated vehicle, s.
+    #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
+    interval: f64,
+    /// Length and rate of the simulated blocks.
+    #[arg(long, value_enum, default_value_t = BlockKind::Long)]
+    block: BlockKind,
+    /// Stop after so many seconds and say what happened, as one JSON object.
+    #[arg(long = "for", value_name = "SECONDS")]
+    seconds: Option<u64>,
+}
+
+/// How long the cluster may take until it is ready.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs the cluster.
+pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let overrides = [
+        ("VTOX_CLUSTER_MODE", arguments.mode.clone()),
+        ("VTOX_CLUSTER_WORKERS", arguments.workers.map(|w| w.to_string())),
+        ("REDIS_URL", arguments.redis.clone()),
+    ];
+    let environment = overrides
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let settings =
+        config::load(file, std::env::vars().chain(environment)).context("the settings cannot be used")?;
+
+    let temporary = tempfile::tempdir().context("a temporary directory")?;
+    let data = match (&arguments.data, arguments.seconds) {
+        (Some(directory), _) => directory.clone(),
+        (None, Some(_)) => temporary.path().to_owned(),
+        (None, None) => default_data()?,
+    };
+    std::fs::create_dir_all(data.join("logs"))
+        .with_context(|| format!("{} cannot be made", data.display()))?;
+    let redis = match settings.redis.url.as_str() {
+        "" => Some(PrivateRedis::start(&data, settings.redis.durability == Durability::Always).await?),
+        _ => None,
+    };
+    let url = redis
+        .as_ref()
+        .map_or_else(|| settings.redis.url.clone(), PrivateRedis::url);
+    let plan = Plan {
+        url: url.clone(),
+        file: file.map(Path::to_owned),
+        logs: data.join("logs"),
+        mode: settings.mode,
+    };
+    let mut children = Children::start(&plan, services(&settings))?;
+    let outcome = serve(&arguments, &settings, &url, &data, began, &mut children).await;
+    children
+        .stop(Duration::from_secs(settings.shutdown_deadline_s + 2))
+        .await;
+    if let Some(redis) = redis {
+        redis.stop().await;
+    }
+    outcome
+}
+
+async fn serve(
+    arguments: &Arguments,
+    settings: &Settings,
+    url: &str,
+    data: &Path,
+    began: Instant,
+    children: &mut Children,
+) -> anyhow::Result<ExitCode> {
+    let gateway = format!("http://127.0.0.1:{}", settings.gateway.port);
+    let coordinator = format!("http://127.0.0.1:{}", settings.coordinator.port);
+    let lanes = settings.topology().all().count() * settings.topology().enabled.len();
+    tokio::select! {
+        ready = wait_until_ready(&gateway, &coordinator, lanes, settings.cluster.enabled) => ready?,
+        failed = children.supervise() => return Err(failed),
+        () = stop_signal() => return Ok(ExitCode::SUCCESS),
+    }
+    eprintln!(
+        "VTOX is ready after {:.1} s ({} mode)",
+        began.elapsed().as_secs_f64(),
+        settings.mode.name()
+    );
+    eprintln!("  gateway      {gateway}");
+    eprintln!("  coordinator  {coordinator}/status");
+    eprintln!("  monitor      http://127.0.0.1:{}/status", settings.monitor.port);
+    eprintln!(
+        "  dashboards   ws://127.0.0.1:{}/ws/frontend",
+        settings.bridge.port
+    );
+    eprintln!("  redis        {}", redacted(url));
+    eprintln!("  logs         {}", data.join("logs").display());
+    let stop = async {
+        match arguments.seconds {
+            Some(seconds) => tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+                () = stop_signal() => {}
+            },
+            None => stop_signal().await,
+        }
+    };
+    let Some(vehicles) = arguments.vehicles else {
+        return tokio::select! {
+            () = stop => Ok(ExitCode::SUCCESS),
+            failed = children.supervise() => Err(failed),
+        };
+    };
+    let plan = fleet::Plan {
+        gateway,
+        vehicles,
+        offset: 0,
+        seed: 1,
+        faulty_share: 0.2,
+        interval: Duration::from_secs_f64(arguments.interval),
+        block: arguments.block,
+        form: Form::Rows,
+        redis: Some(url.to_owned()),
+    };
+    eprintln!("simulating {vehicles} vehicles; Ctrl-C ends it");
+    let report = tokio::select! {
+        report = fleet::run(plan, stop, true) => report?,
+        failed = children.supervise() => return Err(failed),
+    };
+    let mut summary = report.to_json();
+    if let Value::Object(fields) = &mut summary {
+        fields.insert("services_memory_mib".into(), children.memory_mib().into());
+        fields.insert("restarts".into(), children.restarts().into());
+    }
+    println!("{summary}");
+    Ok(if report.complete() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The processes of a mode.
+fn services(settings: &Settings) -> Vec<Service> {
+    let mut services = vec![
+        Service::new("coordinator", "vtox-coordinator", settings.coordinator.port),
+        Service::new("monitor", "vtox-monitor", settings.monitor.port),
+        Service::new("websocket_bridge", "vtox-websocket-bridge", settings.bridge.port),
+    ];
+    if settings.cluster.enabled {
+        for (n, faults) in split(settings.cluster.workers).into_iter().enumerate() {
+            let port = settings.worker.port + n as u16;
+            let mut worker = Service::new(&format!("worker-{}", n + 1), "vtox-worker", port);
+            worker.environment = vec![
+                ("WORKER_ID".to_owned(), format!("worker-{}", n + 1)),
+                ("WORKER_PORT".to_owned(), port.to_string()),
+                ("FAULT_TYPES".to_owned(), faults.to_string()),
+            ];
+            services.push(worker);
+        }
+    }
+    services.push(Service::new("gateway", "vtox-gateway", settings.gateway.port));
+    for service in &mut services {
+        service.environment.push((
+            "VTOX_CLUSTER__PARTITIONS".to_owned(),
+            settings.partitions().to_string(),
+        ));
+    }
+    services
+}
+
+/// Fault types of each of `workers` workers: divided among up to five, all for each of more.
+fn split(workers: u16) -> Vec<FaultSet> {
+    let workers = usize::from(workers);
+    if workers > FaultType::ALL.len() {
+        return vec![FaultSet::ALL; workers];
+    }
+    let share = FaultType::ALL.len().div_ceil(workers.max(1));
+    let mut shares: Vec<FaultSet> = FaultType::ALL
+        .chunks(share)
+        .map(|faults| faults.iter().copied().collect())
+        .collect();
+    // Chunks may come out one short (5 into 4); the first share that has two gives one away.
+    while shares.len() < workers {
+        let Some(wide) = shares.iter().position(|s| s.len() > 1) else {
+            break;
+        };
+        let moved = shares[wide].iter().last();
+        if let Some(fault) = moved {
+            shares[wide] = shares[wide].without(fault);
+            shares.push(FaultSet::EMPTY.with(fault));
+        }
+    }
+    shares
+}
+
+/// Ready: every service says so, and every lane has an owner.
+async fn wait_until_ready(
+    gateway: &str,
+    coordinator: &str,
+    lanes: usize,
+    workers: bool,
+) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(2))
+        .build()?;
+    let began = Instant::now();
+    let mut missing = String::new();
+    while began.elapsed() < READY_LIMIT {
+        match is_ready(&client, gateway, coordinator, lanes, workers).await {
+            Ok(()) => return Ok(()),
+            Err(error) => missing = format!("{error:#}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("not ready after {READY_LIMIT:?}: {missing}; the logs say more")
+}
+
+async fn is_ready(
+    client: &reqwest::Client,
+    gateway: &str,
+    coordinator: &str,
+    lanes: usize,
+    workers: bool,
+) -> anyhow::Result<()> {
+    client
+        .get(format!("{gateway}/ready"))
+        .send()
+        .await?
+        .error_for_status()
+        .context("the gateway is not ready")?;
+    if !workers {
+        return Ok(());
+    }
+    let answer: Value = client
+        .get(format!("{coordinator}/assignments"))
+        .send()
+        .await?
+        .json()
+        .await?;
+    let owned: usize = answer["assignments"]
+        .as_object()
+        .into_iter()
+        .flat_map(|a| a.values())
+        .map(|a| a["grants"].as_array().map_or(0, Vec::len))
+        .sum();
+    anyhow::ensure!(
+        owned >= lanes,
+        "{owned} of {lanes} fault types times partitions have an owner"
+    );
+    Ok(())
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return drop(tokio::signal::ctrl_c().await);
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn default_data() -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")));
+    Ok(base
+        .context("neither XDG_DATA_HOME nor HOME is set; give --data DIRECTORY")?
+        .join("vtox"))
+}
+
+/// A URL without its password.
+fn redacted(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://...@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_types_are_divided_as_the_modes_say() {
+        let names = |workers| split(workers).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            names(3),
+            ["turn_fault,insulation", "bearing,eccentricity", "broken_bar"]
+        );
+        assert_eq!(names(2).len(), 2);
+        for workers in 1..=5 {
+            let shares = split(workers);
+            assert_eq!(shares.len(), usize::from(workers));
+            assert_eq!(shares.iter().map(|s| s.len()).sum::<usize>(), 5);
+        }
+        assert!(split(6).iter().all(|s| *s == FaultSet::ALL));
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(
+            redacted("redis://user:secret@host:6379/0"),
+            "redis://...@host:6379/0"
+        );
+        assert_eq!(redacted("redis://127.0.0.1:6379"), "redis://127.0.0.1:6379");
+    }
+}

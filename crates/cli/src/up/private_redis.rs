@@ -1,0 +1,94 @@
+//! A redis-server of the cluster's own.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::process::{Child, Command};
+
+/// Where it listens when that is free, so that `redis-cli` finds it.
+const USUAL_PORT: u16 = 6379;
+
+/// A running redis-server.
+pub struct PrivateRedis {
+    port: u16,
+    process: Child,
+}
+
+impl PrivateRedis {
+    /// Starts one that keeps its data in `data`.
+    pub async fn start(data: &Path, always: bool) -> anyhow::Result<Self> {
+        let directory = data.join("redis");
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("{} cannot be made", directory.display()))?;
+        let port = free_port()?;
+        let log =
+            std::fs::File::create(data.join("logs/redis.log")).context("the log of Redis cannot be made")?;
+        let fsync = if always { "always" } else { "everysec" };
+        let process = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--appendonly", "yes", "--appendfsync", fsync, "--save", ""])
+            .arg("--dir")
+            .arg(&directory)
+            // Ctrl-C in a terminal reaches the whole group; Redis must outlive the services.
+            .process_group(0)
+            .stdout(Stdio::from(log))
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("redis-server cannot be started; install it (apt-get install redis-server, or brew install redis), or give --redis URL")?;
+        let redis = Self { port, process };
+        redis.wait().await?;
+        Ok(redis)
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    async fn wait(&self) -> anyhow::Result<()> {
+        let client = redis::Client::open(self.url())?;
+        for _ in 0..200 {
+            if let Ok(mut connection) = client.get_multiplexed_async_connection().await
+                && redis::cmd("PING")
+                    .query_async::<String>(&mut connection)
+                    .await
+                    .is_ok()
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("the private redis-server does not answer; its log is beside the others")
+    }
+
+    /// Ends it; what it holds is on disk.
+    pub async fn stop(mut self) {
+        if let Some(pid) = self
+            .process
+            .id()
+            .and_then(|id| rustix::process::Pid::from_raw(id as i32))
+        {
+            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        }
+        if tokio::time::timeout(Duration::from_secs(10), self.process.wait())
+            .await
+            .is_err()
+        {
+            drop(self.process.kill().await);
+        }
+    }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    if TcpListener::bind((Ipv4Addr::LOCALHOST, USUAL_PORT)).is_ok() {
+        return Ok(USUAL_PORT);
+    }
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .context("no port is free")?
+        .local_addr()?
+        .port())
+}

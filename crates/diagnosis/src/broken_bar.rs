@@ -1,0 +1,244 @@
+//! Broken rotor bars of a cage motor: side bands of the fundamental at (1 +- 2ks) f0, s = slip.
+//!
+//! W. T. Thomson and M. Fenger, "Current signature analysis to detect induction motor faults", IEEE Ind. Appl. Mag. 7(4)
+//! (2001) 26-34, for levels and the number of bars; the sum of both side bands is used because inertia moves amplitude
+//! from one to the other but not their sum: A. Bellini et al., "On-field experience with online diagnosis of large
+//! induction motors cage failures using MCSA", IEEE Trans. Ind. Appl. 38 (2002) 1045-1053. Cannot be seen: anything at
+//! a slip the block is too short to resolve.
+
+use vtox_protocol::{FaultType, MotorType, Verdict};
+
+use crate::findings::{Findings, Scale, insufficient, line, not_applicable};
+use crate::fundamental::Fundamental;
+use crate::prepared::Prepared;
+use crate::sidebands::{LOBE, Sideband, current_spectrum, pole_pairs, sideband};
+use crate::spectrum::{Spectrum, db};
+
+const FAULT: FaultType = FaultType::BrokenBar;
+
+/// Sum of the side bands below the fundamental, dB: sound rotors stay below about -54 dB, -50 to -45 dB calls for
+/// watching, above -45 dB at least one bar is broken or cracked (Thomson and Fenger).
+const LEVEL_DB: Scale = Scale {
+    healthy: -60.0,
+    warning: -50.0,
+    fault: -45.0,
+};
+/// A lower side band alone must stand this far out of the floor: noise does so in 1 of 1000 bins.
+const ALONE_ABOVE_FLOOR_DB: f64 = 10.0;
+/// Each of two lines that mirror each other must; noise does so in 1 of 250 pairs.
+const PAIR_ABOVE_FLOOR_DB: f64 = 6.0;
+/// A lower side band must be this many times the eccentricity line that may hide in it.
+const ECCENTRICITY_SHARE: f64 = 2.0;
+/// Error of the speed reading as a fraction of synchronous speed (3 r/min of 1500). Wider, and oscillating loads come in.
+const SPEED_ERROR: f64 = 0.002;
+/// Beyond this slip speed and pole pairs contradict each other.
+const SLIP_MAX: f64 = 0.25;
+/// Mirror lines may differ by this many resolutions in their distance from the fundamental.
+const MIRROR_TOLERANCE: f64 = 0.5;
+/// Without a speed reading a pair of side bands may just as well come from an oscillating load.
+const SCORE_MAX_WITHOUT_SPEED: f64 = 0.5;
+
+pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
+    if prepared.profile.motor_type == MotorType::PermanentMagnet {
+        return not_applicable(FAULT, "a permanent-magnet motor has no rotor cage");
+    }
+    let (spectrum, f0) = match current_spectrum(prepared) {
+        Ok(found) => found,
+        Err(reason) => return insufficient(FAULT, reason),
+    };
+    let mut findings = Findings::default();
+    findings.feature("fundamental_frequency_hz", f0.frequency_hz);
+    let distance = match expected_distance(prepared, f0) {
+        Ok(distance) => distance,
+        Err(reason) => return findings.insufficient(FAULT, reason),
+    };
+    findings.feature("slip", distance.expected_hz / (2.0 * f0.frequency_hz));
+    let needed_hz = LOBE * spectrum.resolution_hz;
+    if distance.expected_hz < needed_hz {
+        let seconds = LOBE / distance.expected_hz.max(1e-3);
+        return findings.insufficient(
+            FAULT,
+            format!(
+                "side bands {:.2} Hz from the fundamental need a block of at least {seconds:.1} s; this one has {:.2} s",
+                distance.expected_hz,
+                1.0 / spectrum.resolution_hz
+            ),
+        );
+    }
+
+    let mut pair = find_pair(spectrum, f0, &distance);
+    if let Some(second_order) = eccentricity_line(prepared, spectrum, f0) {
+        pair.second_order = second_order;
+    }
+    let Some(lower) = pair.lower else {
+        return findings.insufficient(FAULT, "the side bands fall outside the spectrum");
+    };
+    let level_db = db(pair.sum());
+    findings.feature("sideband_ratio", lower.ratio);
+    findings.feature("lower_sideband_db", lower.level_db());
+    findings.feature_if("upper_sideband_db", pair.upper.map(|u| u.level_db()));
+    findings.feature("sideband_above_floor_db", lower.above_floor_db);
+    findings.score = if pair.stands_out() {
+        LEVEL_DB.score(level_db)
+    } else {
+        0.0
+    };
+    findings.feature("normalized_fault_index", pair.sum());
+    if pair.stands_out() {
+        findings.feature_if("broken_bar_count", bar_count(prepared, f0, &distance, lower));
+    } else {
+        findings.remark("no side band stands out of the noise floor");
+    }
+    if !distance.from_speed {
+        findings.score = findings.score.min(SCORE_MAX_WITHOUT_SPEED);
+        findings.remark("no speed reading: an oscillating load can look the same");
+        if !pair.stands_out() {
+            return findings.insufficient(
+                FAULT,
+                "a speed reading is needed to know where the side bands would be",
+            );
+        }
+    }
+    findings.evidence = evidence(&pair, f0, &distance);
+    findings.advice = Some(
+        "Repeat at a load above 50 % and compare; if the side bands grow with load, inspect rotor bars and end rings. \
+         Avoid frequent starts until then."
+            .to_owned(),
+    );
+    findings.verdict(FAULT)
+}
+
+/// Distance 2 s f0 of the first side bands from the fundamental.
+struct Distance {
+    expected_hz: f64,
+    tolerance_hz: f64,
+    from_speed: bool,
+}
+
+fn expected_distance(prepared: &Prepared<'_>, f0: Fundamental) -> Result<Distance, String> {
+    let profile = &prepared.profile;
+    if let Some(shaft_hz) = prepared.shaft_hz() {
+        let slip_hz = (f0.frequency_hz - pole_pairs(prepared, f0, shaft_hz) * shaft_hz).abs();
+        if slip_hz > SLIP_MAX * f0.frequency_hz {
+            return Err(format!(
+                "speed ({:.0} r/min) and supply frequency ({:.1} Hz) do not go together: check pole pairs and speed",
+                shaft_hz * 60.0,
+                f0.frequency_hz
+            ));
+        }
+        let tolerance_hz = 2.0 * SPEED_ERROR * f0.frequency_hz;
+        return Ok(Distance {
+            expected_hz: 2.0 * slip_hz,
+            tolerance_hz,
+            from_speed: true,
+        });
+    }
+    // The slip frequency of a given load hardly depends on the supply frequency; from a fifth of the rated load to a bit
+    // more than all of it.
+    let rated = profile
+        .rated_speed_rpm
+        .zip(profile.rated_frequency_hz)
+        .zip(profile.pole_pairs);
+    if let Some(((rpm, rated_hz), pairs)) = rated {
+        let slip_hz = rated_hz - f64::from(pairs) * rpm / 60.0;
+        if slip_hz > 0.0 && slip_hz < SLIP_MAX * rated_hz {
+            return Ok(Distance {
+                expected_hz: 1.3 * slip_hz,
+                tolerance_hz: 0.9 * slip_hz,
+                from_speed: false,
+            });
+        }
+    }
+    Err("the speed (r/min) is needed: from it follow the slip and the place of the side bands".to_owned())
+}
+
+/// The first side bands.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    lower: Option<Sideband>,
+    upper: Option<Sideband>,
+    mirrored: bool,
+    /// Amplitude of the line whose mirror image through zero frequency would fall onto the lower side band.
+    second_order: f64,
+}
+
+impl Pair {
+    fn stands_out(&self) -> bool {
+        self.lower.is_some_and(|l| {
+            l.above_floor_db >= ALONE_ABOVE_FLOOR_DB && l.ratio > ECCENTRICITY_SHARE * self.second_order
+        }) || self.is_pair()
+    }
+
+    fn is_pair(&self) -> bool {
+        self.mirrored
+            && [self.lower, self.upper]
+                .iter()
+                .all(|s| s.is_some_and(|s| s.above_floor_db >= PAIR_ABOVE_FLOOR_DB))
+    }
+
+    /// Sum of the amplitudes over the fundamental; the upper one counts when it mirrors the lower.
+    fn sum(&self) -> f64 {
+        let upper = if self.is_pair() { self.upper } else { None };
+        self.lower.map_or(0.0, |l| l.ratio) + upper.map_or(0.0, |u| u.ratio)
+    }
+}
+
+fn find_pair(spectrum: &Spectrum, f0: Fundamental, distance: &Distance) -> Pair {
+    let tolerance = distance.tolerance_hz + 0.5 * spectrum.resolution_hz;
+    let at = |sign: f64, offset: f64, tolerance: f64| {
+        sideband(spectrum, f0, f0.frequency_hz + sign * offset, tolerance)
+    };
+    let lower = at(-1.0, distance.expected_hz, tolerance);
+    // The upper one is looked for where the lower one's mirror image is.
+    let mirror = lower.map(|l| f0.frequency_hz - l.frequency_hz);
+    let near = MIRROR_TOLERANCE * spectrum.resolution_hz;
+    let upper = mirror.and_then(|offset| at(1.0, offset, near.max(spectrum.bin_hz)));
+    let mirrored = mirror
+        .zip(upper)
+        .is_some_and(|(offset, u)| (u.frequency_hz - f0.frequency_hz - offset).abs() <= near + 0.01);
+    Pair {
+        lower,
+        upper,
+        mirrored,
+        second_order: 0.0,
+    }
+}
+
+/// With one pole pair f0 - 2 fr = -(1 - 2s) f0: the second-order line of eccentricity falls onto the lower side band. Its sister f0 + 2 fr
+/// shows how strong it is.
+fn eccentricity_line(prepared: &Prepared<'_>, spectrum: &Spectrum, f0: Fundamental) -> Option<f64> {
+    let shaft_hz = prepared
+        .shaft_hz()
+        .filter(|hz| pole_pairs(prepared, f0, *hz) < 1.5)?;
+    let tolerance_hz = 2.0 * SPEED_ERROR * f0.frequency_hz + 0.5 * spectrum.resolution_hz;
+    let found = sideband(spectrum, f0, f0.frequency_hz + 2.0 * shaft_hz, tolerance_hz)?;
+    (found.above_floor_db >= ALONE_ABOVE_FLOOR_DB).then_some(found.ratio)
+}
+
+/// Estimated number of broken bars n = 2 R / (10^(N / 20) + p), N the distance of the lower side band to the
+/// fundamental in dB, R the rotor bars (Thomson and Fenger).
+fn bar_count(prepared: &Prepared<'_>, f0: Fundamental, distance: &Distance, lower: Sideband) -> Option<f64> {
+    let bars = f64::from(prepared.profile.rotor_bars?);
+    let shaft_hz = prepared.shaft_hz().filter(|_| distance.from_speed)?;
+    let pairs = pole_pairs(prepared, f0, shaft_hz);
+    Some(2.0 * bars / (1.0 / lower.ratio.max(1e-6) + pairs))
+}
+
+fn evidence(pair: &Pair, f0: Fundamental, distance: &Distance) -> Vec<vtox_protocol::Evidence> {
+    [
+        ("lower side band (1-2s)f0", -1.0, pair.lower),
+        ("upper side band (1+2s)f0", 1.0, pair.upper),
+    ]
+    .into_iter()
+    .filter_map(|(name, sign, found)| {
+        let found = found?;
+        Some(line(
+            format!("{name}, {:.1} dB", found.level_db()),
+            "Hz",
+            Some(f0.frequency_hz + sign * distance.expected_hz),
+            Some(found.frequency_hz),
+            Some(found.above_floor_db),
+        ))
+    })
+    .collect()
+}

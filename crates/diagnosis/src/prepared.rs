@@ -1,0 +1,156 @@
+//! What the detectors share, computed once per block and only when a detector asks.
+
+use std::cell::OnceCell;
+
+use realfft::num_complex::Complex;
+use vtox_protocol::{MotorProfile, MotorType, Quantity, SignalBlock};
+
+use crate::fundamental::{self, Fundamental};
+use crate::signal::{Defect, Signal};
+use crate::spectrum::Spectrum;
+
+/// Everything computed once per block and shared by the detectors: checked signals, spectra, fundamental. All of it
+/// lazily, so that a worker that owns one fault type pays for that one only. Not shared between threads; make one
+/// per block.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    pub(crate) block: &'a SignalBlock,
+    pub(crate) profile: MotorProfile,
+    currents: [OnceCell<Result<Signal, Defect>>; 3],
+    vibrations: [OnceCell<Result<Signal, Defect>>; 3],
+    current_spectra: [OnceCell<Spectrum>; 3],
+    residual: OnceCell<Option<Spectrum>>,
+    fundamental: OnceCell<Option<Fundamental>>,
+    phasors: [OnceCell<Complex<f64>>; 3],
+}
+
+impl<'a> Prepared<'a> {
+    /// Takes a block and what is known of the motor. What `profile` leaves open is taken from the profile the block
+    /// brings along, if any.
+    pub fn new(block: &'a SignalBlock, profile: &MotorProfile) -> Self {
+        Self {
+            block,
+            profile: merged(profile, block.profile.as_ref()),
+            currents: Default::default(),
+            vibrations: Default::default(),
+            current_spectra: Default::default(),
+            residual: OnceCell::new(),
+            fundamental: OnceCell::new(),
+            phasors: Default::default(),
+        }
+    }
+
+    /// Phase current 0..3.
+    pub(crate) fn current(&self, phase: usize) -> Result<&Signal, Defect> {
+        self.currents[phase]
+            .get_or_init(|| self.signal(Quantity::CURRENTS[phase]))
+            .as_ref()
+            .map_err(|d| *d)
+    }
+
+    /// The phases whose current is usable.
+    pub(crate) fn phases(&self) -> impl Iterator<Item = (usize, &Signal)> {
+        (0..3).filter_map(|phase| Some((phase, self.current(phase).ok()?)))
+    }
+
+    /// Vibration axis 0..3.
+    pub(crate) fn vibration(&self, axis: usize) -> Result<&Signal, Defect> {
+        self.vibrations[axis]
+            .get_or_init(|| self.signal(Quantity::VIBRATIONS[axis]))
+            .as_ref()
+            .map_err(|d| *d)
+    }
+
+    /// The axes whose vibration is usable.
+    pub(crate) fn axes(&self) -> impl Iterator<Item = (usize, &Signal)> {
+        (0..3).filter_map(|axis| Some((axis, self.vibration(axis).ok()?)))
+    }
+
+    /// Spectrum of a usable phase current, relative to its RMS.
+    pub(crate) fn current_spectrum(&self, phase: usize, signal: &Signal) -> &Spectrum {
+        self.current_spectra[phase].get_or_init(|| Spectrum::new(&signal.samples, signal.rate_hz))
+    }
+
+    /// Spectrum of the currents relative to their fundamental and with it taken out, as the RMS over the phases (which
+    /// needs no synchronous sampling). What remains near the fundamental is no leakage of it.
+    pub(crate) fn residual(&self) -> Option<&Spectrum> {
+        self.residual
+            .get_or_init(|| {
+                let f0 = self.fundamental()?.frequency_hz;
+                let spectra: Vec<Spectrum> = self
+                    .phases()
+                    .map(|(k, s)| (s, self.phasor(k, s, f0)))
+                    .filter(|(_, phasor)| fundamental::dominates(*phasor))
+                    .map(|(s, phasor)| residual_of(s, f0, phasor))
+                    .collect();
+                Spectrum::rms_of(&spectra)
+            })
+            .as_ref()
+    }
+
+    /// The fundamental of the currents, found in the strongest of them.
+    pub(crate) fn fundamental(&self) -> Option<Fundamental> {
+        *self.fundamental.get_or_init(|| {
+            let (phase, signal) = self.phases().max_by(|a, b| a.1.rms.total_cmp(&b.1.rms))?;
+            fundamental::find(signal, self.current_spectrum(phase, signal))
+        })
+    }
+
+    /// Phasor of a usable phase current at the fundamental `f0_hz`, relative to its RMS.
+    pub(crate) fn phasor(&self, phase: usize, signal: &Signal, f0_hz: f64) -> Complex<f64> {
+        *self.phasors[phase].get_or_init(|| fundamental::phasor(signal, f0_hz))
+    }
+
+    /// Shaft frequency, Hz: from the speed reading or channel, or, as a synchronous motor has no slip, from supply frequency
+    /// and pole pairs. None at standstill.
+    pub(crate) fn shaft_hz(&self) -> Option<f64> {
+        let read = self.value(Quantity::Speed).map(|rpm| rpm.abs() / 60.0);
+        let synchronous = || {
+            let pairs = self
+                .profile
+                .pole_pairs
+                .filter(|_| self.profile.motor_type == MotorType::PermanentMagnet)?;
+            Some(self.fundamental()?.frequency_hz / f64::from(pairs))
+        };
+        read.or_else(synchronous).filter(|hz| *hz > 0.05)
+    }
+
+    /// A slow quantity, when it is there and finite.
+    pub(crate) fn value(&self, quantity: Quantity) -> Option<f64> {
+        self.block.value(quantity).filter(|v| v.is_finite())
+    }
+
+    pub(crate) fn signal(&self, quantity: Quantity) -> Result<Signal, Defect> {
+        Signal::new(self.block.channel(quantity).ok_or(Defect::Absent)?)
+    }
+}
+
+fn residual_of(signal: &Signal, f0_hz: f64, phasor: Complex<f64>) -> Spectrum {
+    let height = phasor.norm();
+    let mut spectrum = Spectrum::new(&fundamental::without_line(signal, f0_hz, phasor), signal.rate_hz);
+    for a in &mut spectrum.amplitude {
+        *a /= height;
+    }
+    spectrum
+}
+
+fn merged(first: &MotorProfile, second: Option<&MotorProfile>) -> MotorProfile {
+    let nothing = MotorProfile::default();
+    let second = second.unwrap_or(&nothing);
+    MotorProfile {
+        motor_type: if first.motor_type == MotorType::Unknown {
+            second.motor_type
+        } else {
+            first.motor_type
+        },
+        pole_pairs: first.pole_pairs.or(second.pole_pairs).filter(|p| *p > 0),
+        rotor_bars: first.rotor_bars.or(second.rotor_bars),
+        rated_current_a: first.rated_current_a.or(second.rated_current_a),
+        rated_voltage_v: first.rated_voltage_v.or(second.rated_voltage_v),
+        rated_speed_rpm: first.rated_speed_rpm.or(second.rated_speed_rpm),
+        rated_frequency_hz: first.rated_frequency_hz.or(second.rated_frequency_hz),
+        insulation_class_c: first.insulation_class_c.or(second.insulation_class_c),
+        winding_capacitance_f: first.winding_capacitance_f.or(second.winding_capacitance_f),
+        bearing: first.bearing.or(second.bearing),
+    }
+}
