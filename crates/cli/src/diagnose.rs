@@ -36,9 +36,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (mut blocks, mut profile) = load(&arguments.file, arguments.rate)?;
     if let Some(rpm) = arguments.rpm {
-        blocks
-            .iter_mut()
-            .for_each(|b| drop(b.readings.insert(Quantity::Speed, rpm)));
+        for block in &mut blocks {
+            block.readings.insert(Quantity::Speed, rpm);
+        }
     }
     profile.pole_pairs = arguments.pole_pairs.or(profile.pole_pairs);
     if let Some(name) = &arguments.motor_type {

@@ -11,11 +11,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use vtox_ledger::{Balance, Follower, Ledger};
 use vtox_protocol::{FaultType, Status};
 use vtox_service_kit::clock;
 use vtox_simulation::{FleetOptions, Vehicle};
 
-use super::ledger::{Balance, Follower, Ledger};
 use super::sender::{Sender, Sent};
 use super::{BlockKind, Form};
 
@@ -233,7 +233,7 @@ impl Report {
     pub fn complete(&self) -> bool {
         self.balance
             .as_ref()
-            .is_none_or(|b| b.lost == 0 && b.duplicates == 0)
+            .is_none_or(|b| b.lost == 0 && b.duplicates == 0 && b.out_of_order == 0)
     }
 
     /// One JSON object.
@@ -264,6 +264,7 @@ impl Report {
             fields.insert("expected_results".into(), balance.expected.into());
             fields.insert("lost".into(), balance.lost.into());
             fields.insert("duplicates".into(), balance.duplicates.into());
+            fields.insert("out_of_order".into(), balance.out_of_order.into());
             fields.insert("latency_ms".into(), balance.latency());
             fields.insert("by_fault".into(), json!(balance.verdicts));
             fields.insert("verdicts".into(), json!(sums));

@@ -1,7 +1,6 @@
 //! `vtox simulate`: a fleet with physically modelled signals, or measured recordings.
 
 pub mod fleet;
-pub mod ledger;
 pub mod replay;
 pub mod sender;
 

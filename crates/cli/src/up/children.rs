@@ -193,7 +193,8 @@ impl Children {
         for group in [door, rest] {
             join_all(group.into_iter().map(|mut running| async move {
                 if let Some(pid) = running.process.id().and_then(|id| Pid::from_raw(id as i32)) {
-                    drop(kill_process(pid, Signal::TERM));
+                    // It may have ended by itself.
+                    let _ = kill_process(pid, Signal::TERM);
                 }
                 if tokio::time::timeout(limit, running.process.wait()).await.is_err() {
                     eprintln!("{} did not stop in {limit:?}; killing it", running.service.name);

@@ -72,7 +72,8 @@ impl PrivateRedis {
             .id()
             .and_then(|id| rustix::process::Pid::from_raw(id as i32))
         {
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+            // It may have ended by itself.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         if tokio::time::timeout(Duration::from_secs(10), self.process.wait())
             .await

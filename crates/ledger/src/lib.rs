@@ -1,4 +1,7 @@
-//! What was accepted, held against the results that appeared: lost, twice, or unexpected.
+//! What was accepted, held against the results that appeared: lost, twice, out of order, or without a send.
+//!
+//! The sender writes down every message that was accepted; [`Follower`] reads the results; [`Balance`] is what is left
+//! to explain.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +29,9 @@ struct Entries {
     accepted: HashMap<String, u64>,
     /// Results seen, by message and fault type.
     results: HashMap<String, Seen>,
+    /// Last entry answered, by vehicle and fault type.
+    last_entry: HashMap<(String, FaultType), EntryId>,
+    out_of_order: u64,
     verdicts: BTreeMap<FaultType, BTreeMap<Status, u64>>,
     reasons: BTreeMap<String, u64>,
     last_result: Option<Instant>,
@@ -49,6 +55,10 @@ pub struct Balance {
     pub lost: u64,
     /// Results that appeared more than once, counted without the first.
     pub duplicates: u64,
+    /// Results of a vehicle and fault type that came after one of a later entry.
+    pub out_of_order: u64,
+    /// Messages with results that were never accepted.
+    pub without_send: u64,
     /// From sending to the last result of a message, ms.
     pub latency_ms: Option<Histogram<u64>>,
     /// Results by fault type and verdict.
@@ -76,6 +86,15 @@ impl Ledger {
             return;
         };
         let mut entries = self.entries();
+        if let Ok(entry) = field("original_message_id").parse::<EntryId>() {
+            let last = entries
+                .last_entry
+                .entry((field("vehicle_id").to_owned(), fault))
+                .or_default();
+            let late = entry < *last;
+            *last = entry.max(*last);
+            entries.out_of_order += u64::from(late);
+        }
         let seen = entries.results.entry(field("message_id").to_owned()).or_default();
         let count = &mut seen.counts[fault as usize];
         *count = count.saturating_add(1);
@@ -120,6 +139,12 @@ impl Ledger {
             latency_ms: Histogram::new(3).ok(),
             verdicts: entries.verdicts.clone(),
             reasons: entries.reasons.clone(),
+            out_of_order: entries.out_of_order,
+            without_send: entries
+                .results
+                .keys()
+                .filter(|id| !entries.accepted.contains_key(*id))
+                .count() as u64,
             ..Balance::default()
         };
         for (message_id, sent_ms) in &entries.accepted {
@@ -145,9 +170,15 @@ impl Ledger {
         balance
     }
 
-    /// Messages that were accepted.
-    pub fn count(&self) -> usize {
-        self.entries().accepted.len()
+    /// Whether each of the vehicles has a result of `fault` for an entry that was appended after `since_ms`.
+    pub fn answered_since(&self, since_ms: u64, fault: FaultType, vehicles: &[String]) -> bool {
+        let entries = self.entries();
+        vehicles.iter().all(|v| {
+            entries
+                .last_entry
+                .get(&(v.clone(), fault))
+                .is_some_and(|e| e.ms > since_ms)
+        })
     }
 
     fn quiet(&self, since: Instant) -> bool {
