@@ -135,10 +135,7 @@ impl<M: Ord + Clone> Liveness<M> {
             }
         };
         let dead = self.members.iter().filter(|(_, m)| m.dead_since_ms.is_some());
-        Judgement {
-            dead: dead.map(|(id, _)| id.clone()).collect(),
-            hold,
-        }
+        Judgement { dead: dead.map(|(id, _)| id.clone()).collect(), hold }
     }
 
     fn observe(&mut self, now_ms: u64, answer: &Answer<'_, M>) {
@@ -161,12 +158,8 @@ impl<M: Ord + Clone> Liveness<M> {
         self.members.retain(|id, _| answer.heartbeats.contains_key(id));
         for (id, &heartbeat_ms) in answer.heartbeats {
             let Some(member) = self.members.get_mut(id) else {
-                let member = Member {
-                    heartbeat_ms,
-                    changed_ms: now_ms,
-                    unanswered_ms: 0,
-                    dead_since_ms: None,
-                };
+                let member =
+                    Member { heartbeat_ms, changed_ms: now_ms, unanswered_ms: 0, dead_since_ms: None };
                 self.members.insert(id.clone(), member);
                 continue;
             };
@@ -205,10 +198,7 @@ impl<M: Ord + Clone> Liveness<M> {
             let silent_ms = by_clock.max(by_silence).saturating_sub(m.unanswered_ms);
             m.dead_since_ms.is_none() && silent_ms >= lease_ms
         };
-        let just_died = |m: &Member| {
-            m.dead_since_ms
-                .is_some_and(|t| now_ms.saturating_sub(t) < lease_ms)
-        };
+        let just_died = |m: &Member| m.dead_since_ms.is_some_and(|t| now_ms.saturating_sub(t) < lease_ms);
         let count = |what: &dyn Fn(&Member) -> bool| self.members.values().filter(|m| what(m)).count();
         let newly_expired = count(&expired);
         let failing = newly_expired + count(&just_died);
@@ -219,10 +209,7 @@ impl<M: Ord + Clone> Liveness<M> {
             let since_ms = *self.mass_since_ms.get_or_insert(now_ms);
             let until_ms = since_ms.saturating_add(lease_ms);
             if now_ms < until_ms {
-                return Some(Hold::MassExpiry {
-                    expired: newly_expired,
-                    until_ms,
-                });
+                return Some(Hold::MassExpiry { expired: newly_expired, until_ms });
             }
         } else {
             self.mass_since_ms = None;

@@ -20,10 +20,7 @@ struct Sampled {
 impl Ewma {
     /// A mean that forgets a sample to 37 % in `time_constant_ms`.
     pub fn new(time_constant_ms: u64) -> Self {
-        Self {
-            time_constant_ms: time_constant_ms.max(1) as f64,
-            last: None,
-        }
+        Self { time_constant_ms: time_constant_ms.max(1) as f64, last: None }
     }
 
     /// Takes a sample in. One that is not finite is ignored; time that runs backwards counts as
@@ -33,11 +30,7 @@ impl Ewma {
             return;
         }
         let Some(last) = &mut self.last else {
-            self.last = Some(Sampled {
-                mean: sample,
-                at_ms: now_ms,
-                samples: 1,
-            });
+            self.last = Some(Sampled { mean: sample, at_ms: now_ms, samples: 1 });
             return;
         };
         last.samples += 1;
@@ -68,10 +61,7 @@ impl<U: Ord + Clone> LoadTracker<U> {
 
     /// A tracker with the given time constant.
     pub fn new(time_constant_ms: u64) -> Self {
-        Self {
-            time_constant_ms,
-            loads: BTreeMap::new(),
-        }
+        Self { time_constant_ms, loads: BTreeMap::new() }
     }
 
     /// Takes in what was measured for a unit, in any unit of load (messages per second).
@@ -138,10 +128,7 @@ mod tests {
         let mut tracker = LoadTracker::default();
         tracker.observe(0, &"a", 3.0);
         tracker.observe(0, &"b", -1.0);
-        assert_eq!(
-            (tracker.load(&"a"), tracker.load(&"b"), tracker.load(&"c")),
-            (3.0, 0.0, 0.0)
-        );
+        assert_eq!((tracker.load(&"a"), tracker.load(&"b"), tracker.load(&"c")), (3.0, 0.0, 0.0));
         tracker.retain(|u| *u != "a");
         assert_eq!(tracker.load(&"a"), 0.0);
     }

@@ -47,13 +47,7 @@ pub struct ScoreWeights {
 
 impl Default for ScoreWeights {
     fn default() -> Self {
-        Self {
-            response_time: 0.30,
-            success_rate: 0.25,
-            cpu: 0.20,
-            memory: 0.15,
-            queue: 0.10,
-        }
+        Self { response_time: 0.30, success_rate: 0.25, cpu: 0.20, memory: 0.15, queue: 0.10 }
     }
 }
 
@@ -113,11 +107,7 @@ impl ScoreWeights {
             + terms.cpu * self.cpu
             + terms.memory * self.memory
             + terms.queue * self.queue;
-        let total = if self.validate().is_ok() {
-            unit(weighted / sum) * health
-        } else {
-            0.0
-        };
+        let total = if self.validate().is_ok() { unit(weighted / sum) * health } else { 0.0 };
         Score {
             total,
             response_time: terms.response_time,
@@ -140,11 +130,7 @@ struct Terms {
 
 /// Clamps to 0-1; what is not a number or infinite counts as the worst.
 fn unit(term: f64) -> f64 {
-    if term.is_finite() {
-        term.clamp(0.0, 1.0)
-    } else {
-        0.0
-    }
+    if term.is_finite() { term.clamp(0.0, 1.0) } else { 0.0 }
 }
 
 /// Score of a worker. Every part is in 0-1, 1 is best, before weighting.
@@ -175,9 +161,7 @@ impl Score {
     /// Order of preference, the better one greater: a healthy worker is above every unhealthy one
     /// whatever their totals, then the total decides.
     pub fn rank(&self, other: &Self) -> Ordering {
-        self.is_healthy()
-            .cmp(&other.is_healthy())
-            .then(self.total.total_cmp(&other.total))
+        self.is_healthy().cmp(&other.is_healthy()).then(self.total.total_cmp(&other.total))
     }
 }
 
@@ -203,13 +187,7 @@ mod tests {
 
     fn weights() -> impl Strategy<Value = ScoreWeights> {
         (0.0..5.0f64, 0.0..5.0f64, 0.0..5.0f64, 0.0..5.0f64, 0.001..5.0f64).prop_map(|(r, s, c, m, q)| {
-            ScoreWeights {
-                response_time: r,
-                success_rate: s,
-                cpu: c,
-                memory: m,
-                queue: q,
-            }
+            ScoreWeights { response_time: r, success_rate: s, cpu: c, memory: m, queue: q }
         })
     }
 
@@ -275,24 +253,9 @@ mod tests {
 
     #[test]
     fn bad_weights_are_named() {
-        let negative = ScoreWeights {
-            cpu: -1.0,
-            ..Default::default()
-        };
-        assert_eq!(
-            negative.validate(),
-            Err(WeightError::Invalid {
-                name: "cpu",
-                value: -1.0
-            })
-        );
-        let zero = ScoreWeights {
-            response_time: 0.0,
-            success_rate: 0.0,
-            cpu: 0.0,
-            memory: 0.0,
-            queue: 0.0,
-        };
+        let negative = ScoreWeights { cpu: -1.0, ..Default::default() };
+        assert_eq!(negative.validate(), Err(WeightError::Invalid { name: "cpu", value: -1.0 }));
+        let zero = ScoreWeights { response_time: 0.0, success_rate: 0.0, cpu: 0.0, memory: 0.0, queue: 0.0 };
         assert_eq!(zero.validate(), Err(WeightError::AllZero));
         assert_eq!(ScoreWeights::default().validate(), Ok(()));
     }

@@ -7,26 +7,18 @@ use proptest::prelude::*;
 use vtox_balancing::{PlacementConfig, Placer, Plan, Reason, Unit, Worker};
 
 fn workers() -> impl Strategy<Value = Vec<Worker<u8>>> {
-    let one = (
-        0.0..3.0f64,
-        0.0..1.0f64,
-        0..40_000u64,
-        prop::bool::weighted(0.2),
-        prop::bool::weighted(0.2),
-    );
+    let one = (0.0..3.0f64, 0.0..1.0f64, 0..40_000u64, prop::bool::weighted(0.2), prop::bool::weighted(0.2));
     prop::collection::vec(one, 0..6).prop_map(|all| {
         (0u8..)
             .zip(all)
-            .map(
-                |(id, (weight, health, joined_at_ms, draining, overloaded))| Worker {
-                    id,
-                    weight,
-                    health,
-                    joined_at_ms,
-                    draining,
-                    overloaded,
-                },
-            )
+            .map(|(id, (weight, health, joined_at_ms, draining, overloaded))| Worker {
+                id,
+                weight,
+                health,
+                joined_at_ms,
+                draining,
+                overloaded,
+            })
             .collect()
     })
 }
@@ -57,11 +49,7 @@ fn check(
     let mut seen = BTreeSet::new();
     for (unit, from, to, reason) in steps {
         prop_assert!(seen.insert(unit), "a unit is decided once");
-        let eligible = &units
-            .iter()
-            .find(|u| u.id == unit)
-            .expect("a known unit")
-            .eligible;
+        let eligible = &units.iter().find(|u| u.id == unit).expect("a known unit").eligible;
         prop_assert_eq!(from, owners.get(&unit).copied().filter(|o| worker(*o).is_some()));
         prop_assert!(eligible.contains(&to) && from != Some(to));
         let to = worker(to).expect("a worker that is there");

@@ -81,11 +81,7 @@ impl Simulation {
             self.tracker.observe(now_ms, &unit, rate * (1.0 + off));
         }
         let units: Vec<Unit<u32, u32>> = (0..PARTITIONS)
-            .map(|id| Unit {
-                id,
-                load: self.tracker.load(&id),
-                eligible: self.eligible.clone(),
-            })
+            .map(|id| Unit { id, load: self.tracker.load(&id), eligible: self.eligible.clone() })
             .collect();
         let plan = self.placer.round(now_ms, &self.workers, &units, &self.owners);
         self.owners.extend(plan.assign);
@@ -104,11 +100,7 @@ impl Simulation {
             self.owners.insert(m.unit, m.to);
         }
         for (worker, load) in net.into_iter().filter(|(_, load)| load.abs() > 1e-9) {
-            self.trace
-                .flows
-                .entry(worker)
-                .or_default()
-                .push((self.now_s, load > 0.0));
+            self.trace.flows.entry(worker).or_default().push((self.now_s, load > 0.0));
         }
     }
 
@@ -134,20 +126,11 @@ impl Simulation {
 
     fn share(&self, worker: u32) -> f64 {
         let sum: f64 = self.workers.iter().map(|w| w.weight).sum();
-        self.workers
-            .iter()
-            .find(|w| w.id == worker)
-            .expect("a worker")
-            .weight
-            / sum
+        self.workers.iter().find(|w| w.id == worker).expect("a worker").weight / sum
     }
 
     fn load(&self, worker: u32) -> f64 {
-        self.owners
-            .iter()
-            .filter(|(_, w)| **w == worker)
-            .map(|(u, _)| self.rates[*u as usize])
-            .sum()
+        self.owners.iter().filter(|(_, w)| **w == worker).map(|(u, _)| self.rates[*u as usize]).sum()
     }
 
     fn worst_deviation(&self) -> f64 {
@@ -160,15 +143,8 @@ impl Simulation {
     /// Most changes of direction of a worker's net flow within any 10 minutes.
     fn direction_changes(&self) -> usize {
         let turns = |flows: &Vec<(u64, bool)>| {
-            let at: Vec<u64> = flows
-                .windows(2)
-                .filter(|w| w[0].1 != w[1].1)
-                .map(|w| w[1].0)
-                .collect();
-            at.iter()
-                .map(|t| at.iter().filter(|u| (*t..*t + 600).contains(u)).count())
-                .max()
-                .unwrap_or(0)
+            let at: Vec<u64> = flows.windows(2).filter(|w| w[0].1 != w[1].1).map(|w| w[1].0).collect();
+            at.iter().map(|t| at.iter().filter(|u| (*t..*t + 600).contains(u)).count()).max().unwrap_or(0)
         };
         self.trace.flows.values().map(turns).max().unwrap_or(0)
     }
@@ -188,10 +164,7 @@ fn exact_loads_settle_within_5_percent_and_stay() {
         let worst = s.worst_over(300);
         println!("seed {seed}: worst {worst:.4}, moved {}", s.trace.moved_units);
         assert!(worst <= 0.05, "seed {seed}: {worst}");
-        assert_eq!(
-            s.trace.moved_units, 0,
-            "seed {seed}: constant loads need no more moves"
-        );
+        assert_eq!(s.trace.moved_units, 0, "seed {seed}: constant loads need no more moves");
     }
 }
 
@@ -210,11 +183,7 @@ fn a_cluster_filled_by_count_before_anything_is_measured_gets_even() {
             s.worst_deviation(),
             s.trace.moved_units
         );
-        assert!(
-            s.worst_deviation() <= 0.05,
-            "seed {seed}: {}",
-            s.worst_deviation()
-        );
+        assert!(s.worst_deviation() <= 0.05, "seed {seed}: {}", s.worst_deviation());
         assert_eq!(s.trace.returns, 0, "seed {seed}");
     }
 }
@@ -272,12 +241,7 @@ fn a_joining_worker_moves_little_more_than_its_share() {
         let id = WORKERS;
         let joined_at_ms = s.now_s * 1000;
         let weight = s.rng.random_range(0.5..2.0);
-        s.workers.push(Worker {
-            id,
-            weight,
-            joined_at_ms,
-            ..s.workers[0].clone()
-        });
+        s.workers.push(Worker { id, weight, joined_at_ms, ..s.workers[0].clone() });
         s.run(180);
         let share = s.share(id) * s.total_rate();
         println!(
@@ -289,11 +253,7 @@ fn a_joining_worker_moves_little_more_than_its_share() {
             s.trace.returns
         );
         assert!(s.worst_deviation() <= 0.05, "seed {seed}");
-        assert!(
-            s.trace.moved_load <= 1.1 * share,
-            "seed {seed}: {}",
-            s.trace.moved_load / share
-        );
+        assert!(s.trace.moved_load <= 1.1 * share, "seed {seed}: {}", s.trace.moved_load / share);
         assert!(s.direction_changes() <= 2 && s.trace.returns == 0, "seed {seed}");
         moved += s.trace.moved_load;
         least += share;
@@ -330,10 +290,6 @@ fn a_rolling_restart_keeps_every_unit_owned_and_ends_even() {
             assert_eq!(s.owners.len(), PARTITIONS as usize);
         }
         s.run(120);
-        assert!(
-            s.worst_deviation() <= 0.08,
-            "seed {seed}: {}",
-            s.worst_deviation()
-        );
+        assert!(s.worst_deviation() <= 0.08, "seed {seed}: {}", s.worst_deviation());
     }
 }

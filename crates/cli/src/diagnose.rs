@@ -49,29 +49,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         };
     }
     let verdicts = diagnose_blocks(&blocks, &profile);
-    let last: BTreeMap<FaultType, &Verdict> = verdicts
-        .iter()
-        .filter_map(|(fault, all)| Some((*fault, all.last()?)))
-        .collect();
+    let last: BTreeMap<FaultType, &Verdict> =
+        verdicts.iter().filter_map(|(fault, all)| Some((*fault, all.last()?))).collect();
     if arguments.json {
-        println!(
-            "{}",
-            json!({"file": arguments.file, "blocks": blocks.len(), "verdicts": last})
-        );
+        println!("{}", json!({"file": arguments.file, "blocks": blocks.len(), "verdicts": last}));
         return Ok(ExitCode::SUCCESS);
     }
     for (fault, verdict) in last {
-        println!(
-            "{:<14} {:<18} score {:.2}",
-            fault.name(),
-            verdict.status.name(),
-            verdict.score
-        );
+        println!("{:<14} {:<18} score {:.2}", fault.name(), verdict.status.name(), verdict.score);
         for line in &verdict.evidence {
             let at = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.2}"));
-            let floor = line
-                .above_floor_db
-                .map_or_else(String::new, |db| format!(", {db:.1} dB over the floor"));
+            let floor =
+                line.above_floor_db.map_or_else(String::new, |db| format!(", {db:.1} dB over the floor"));
             println!(
                 "    {}: expected {} found {} {}{floor}",
                 line.line,
@@ -89,18 +78,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn load(file: &Path, rate_hz: Option<f64>) -> anyhow::Result<(Vec<SignalBlock>, MotorProfile)> {
     let named = || format!("{} cannot be read", file.display());
-    let kind = file
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let kind = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     let block = match kind.as_str() {
-        "csv" => read_csv(std::fs::File::open(file).with_context(named)?, rate_hz).with_context(|| {
-            format!(
-                "{} (--rate gives a sampling rate the file does not have)",
-                named()
-            )
-        })?,
+        "csv" => read_csv(std::fs::File::open(file).with_context(named)?, rate_hz)
+            .with_context(|| format!("{} (--rate gives a sampling rate the file does not have)", named()))?,
         "json" => decode_json(&std::fs::read(file).with_context(named)?).with_context(named)?,
         "msgpack" => decode_binary(&std::fs::read(file).with_context(named)?).with_context(named)?,
         "npy" => return load_npy(file),
@@ -119,10 +100,7 @@ fn load_npy(file: &Path) -> anyhow::Result<(Vec<SignalBlock>, MotorProfile)> {
     match found {
         Some(recording) => {
             let recording = recording?;
-            Ok((
-                recording.blocks.into_iter().map(|(_, block)| block).collect(),
-                recording.profile,
-            ))
+            Ok((recording.blocks.into_iter().map(|(_, block)| block).collect(), recording.profile))
         }
         None => bail!("{} has no recording {stem}", manifest.display()),
     }

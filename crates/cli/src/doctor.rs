@@ -40,27 +40,15 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     fn ok(&mut self, what: impl Into<String>) {
-        self.0.push(Finding {
-            level: Level::Ok,
-            what: what.into(),
-            fix: None,
-        });
+        self.0.push(Finding { level: Level::Ok, what: what.into(), fix: None });
     }
 
     fn warning(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        self.0.push(Finding {
-            level: Level::Warning,
-            what: what.into(),
-            fix: Some(fix.into()),
-        });
+        self.0.push(Finding { level: Level::Warning, what: what.into(), fix: Some(fix.into()) });
     }
 
     fn error(&mut self, what: impl Into<String>, fix: impl Into<String>) {
-        self.0.push(Finding {
-            level: Level::Error,
-            what: what.into(),
-            fix: Some(fix.into()),
-        });
+        self.0.push(Finding { level: Level::Error, what: what.into(), fix: Some(fix.into()) });
     }
 }
 
@@ -68,10 +56,7 @@ impl Findings {
 pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::default();
     programs(&mut findings);
-    let url = arguments
-        .redis
-        .clone()
-        .unwrap_or_else(|| settings.redis.url().to_owned());
+    let url = arguments.redis.clone().unwrap_or_else(|| settings.redis.url().to_owned());
     let answered = redis(&url, settings, &mut findings).await;
     if !answered {
         ports(settings, &mut findings);
@@ -92,35 +77,19 @@ pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<E
             }
         }
     }
-    Ok(if broken {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn programs(findings: &mut Findings) {
-    let directory = std::env::current_exe()
-        .ok()
-        .and_then(|p| p.parent().map(std::path::Path::to_owned));
-    for program in [
-        "vtox-gateway",
-        "vtox-coordinator",
-        "vtox-worker",
-        "vtox-monitor",
-        "vtox-websocket-bridge",
-    ] {
+    let directory = std::env::current_exe().ok().and_then(|p| p.parent().map(std::path::Path::to_owned));
+    for program in
+        ["vtox-gateway", "vtox-coordinator", "vtox-worker", "vtox-monitor", "vtox-websocket-bridge"]
+    {
         if !directory.as_ref().is_some_and(|d| d.join(program).exists()) {
-            findings.error(
-                format!("{program} is not beside vtox"),
-                "cargo build --release --bins",
-            );
+            findings.error(format!("{program} is not beside vtox"), "cargo build --release --bins");
         }
     }
-    match std::process::Command::new("redis-server")
-        .arg("--version")
-        .output()
-    {
+    match std::process::Command::new("redis-server").arg("--version").output() {
         Ok(output) => findings.ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
         Err(_) => findings.warning(
             "redis-server is not on the PATH",
@@ -170,23 +139,10 @@ async fn redis(url: &str, settings: &Settings, findings: &mut Findings) -> bool 
         }
     };
     let views = Views::new(connection.clone());
-    let info: String = redis::cmd("INFO")
-        .arg("server")
-        .query_async(&mut connection.clone())
-        .await
-        .unwrap_or_default();
-    let version = info
-        .lines()
-        .find_map(|l| l.strip_prefix("redis_version:"))
-        .unwrap_or("0")
-        .to_owned();
-    if version
-        .split('.')
-        .next()
-        .and_then(|v| v.parse::<u32>().ok())
-        .unwrap_or(0)
-        >= 7
-    {
+    let info: String =
+        redis::cmd("INFO").arg("server").query_async(&mut connection.clone()).await.unwrap_or_default();
+    let version = info.lines().find_map(|l| l.strip_prefix("redis_version:")).unwrap_or("0").to_owned();
+    if version.split('.').next().and_then(|v| v.parse::<u32>().ok()).unwrap_or(0) >= 7 {
         findings.ok(format!("Redis {version}"));
     } else {
         findings.error(format!("Redis {version} is too old"), "use Redis 7.0 or newer");
@@ -203,10 +159,8 @@ async fn redis_settings(views: &Views, settings: &Settings, findings: &mut Findi
     match (append_only.as_deref(), fsync.as_deref()) {
         (Some("yes"), Some("always")) => findings.ok("every message is on disk before it is accepted"),
         (Some("yes"), _) if promised == Durability::Always => {
-            findings.error(
-                "redis.durability is always, but appendfsync is not",
-                "CONFIG SET appendfsync always",
-            );
+            findings
+                .error("redis.durability is always, but appendfsync is not", "CONFIG SET appendfsync always");
         }
         (Some("yes"), _) => findings.ok("a killed Redis may lose the last 2 s (appendfsync everysec)"),
         (None, _) => findings.warning(
@@ -223,10 +177,8 @@ async fn redis_settings(views: &Views, settings: &Settings, findings: &mut Findi
         ),
     }
     if settings.mode == Mode::Production && of("maxmemory").await.as_deref() == Some("0") {
-        findings.warning(
-            "Redis has no maxmemory",
-            "CONFIG SET maxmemory to about 70 % of the machine's memory",
-        );
+        findings
+            .warning("Redis has no maxmemory", "CONFIG SET maxmemory to about 70 % of the machine's memory");
     }
 }
 

@@ -45,11 +45,7 @@ fn print(evaluation: &Evaluation) {
             share(s.f1)
         );
     }
-    println!(
-        "\nmacro F1 {:.3}, {} recordings",
-        evaluation.f1,
-        evaluation.records.len()
-    );
+    println!("\nmacro F1 {:.3}, {} recordings", evaluation.f1, evaluation.records.len());
     println!(
         "false alarms per 1000 healthy recordings {:.0} (of {}), abstained {}",
         evaluation.false_alarms_per_1000_healthy, evaluation.healthy, evaluation.abstained

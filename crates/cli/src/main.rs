@@ -16,11 +16,7 @@ use clap::{Parser, Subcommand};
 use vtox_service_kit::config::{self, Settings};
 
 #[derive(Parser)]
-#[command(
-    name = "vtox",
-    version,
-    about = "Watches the electric motors of vehicle fleets."
-)]
+#[command(name = "vtox", version, about = "Watches the electric motors of vehicle fleets.")]
 struct Cli {
     /// File with settings.
     #[arg(long, global = true, env = "VTOX_CONFIG", value_name = "FILE")]

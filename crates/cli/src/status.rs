@@ -19,10 +19,8 @@ pub struct Arguments {
 
 /// Prints the state of the cluster; the exit code says whether it is healthy.
 pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let gateway = arguments
-        .gateway
-        .clone()
-        .unwrap_or_else(|| format!("http://127.0.0.1:{}", settings.gateway.port));
+    let gateway =
+        arguments.gateway.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", settings.gateway.port));
     let answer: Value = reqwest::Client::new()
         .get(format!("{gateway}/api/v1/cluster/status"))
         .send()
@@ -39,11 +37,7 @@ pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<E
     } else {
         print(data);
     }
-    Ok(if data["cluster_status"] == "healthy" {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if data["cluster_status"] == "healthy" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print(data: &Value) {
@@ -51,10 +45,7 @@ fn print(data: &Value) {
     let number = |v: &Value| v.as_f64().unwrap_or(0.0);
     println!("cluster      {}", text(&data["cluster_status"]));
     let services = &data["service_registry"];
-    println!(
-        "services     {} of {} healthy",
-        services["healthy_services"], services["total_services"]
-    );
+    println!("services     {} of {} healthy", services["healthy_services"], services["total_services"]);
     let flow = &data["performance_metrics"];
     println!(
         "throughput   {:.1} msg/s ({}), {:.1} ms, {} waiting",
@@ -68,12 +59,8 @@ fn print(data: &Value) {
         "worker", "status", "cpu %", "mem %", "pending", "success"
     );
     for worker in data["worker_nodes"].as_array().into_iter().flatten() {
-        let faults: Vec<&str> = worker["fault_types"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
+        let faults: Vec<&str> =
+            worker["fault_types"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         println!(
             "{:<28} {:<10} {:>6.1} {:>6.1} {:>8} {:>8.3}  {}",
             text(&worker["id"]),

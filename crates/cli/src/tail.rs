@@ -67,14 +67,8 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
 fn print(frame: &Value) {
     let text = |key: &str| frame[key].as_str().unwrap_or("-").to_owned();
     if frame["message_type"] == "health_assessment" {
-        let score = frame["health_score"]
-            .as_f64()
-            .map_or_else(|| "-".to_owned(), |s| format!("{s:.1}"));
-        println!(
-            "{}  health       {:<18} {score}",
-            text("vehicle_id"),
-            text("overall_status")
-        );
+        let score = frame["health_score"].as_f64().map_or_else(|| "-".to_owned(), |s| format!("{s:.1}"));
+        println!("{}  health       {:<18} {score}", text("vehicle_id"), text("overall_status"));
         return;
     }
     println!(
@@ -83,9 +77,6 @@ fn print(frame: &Value) {
         text("fault_type"),
         text("status"),
         frame["score"].as_f64().unwrap_or(0.0),
-        frame["advice"]
-            .as_str()
-            .or(frame["reason"].as_str())
-            .unwrap_or("")
+        frame["advice"].as_str().or(frame["reason"].as_str()).unwrap_or("")
     );
 }

@@ -22,10 +22,7 @@ pub struct UnitId {
 impl UnitId {
     /// The lanes of the unit.
     pub fn lanes(self) -> impl Iterator<Item = Lane> {
-        self.faults.iter().map(move |fault| Lane {
-            partition: self.partition,
-            fault,
-        })
+        self.faults.iter().map(move |fault| Lane { partition: self.partition, fault })
     }
 }
 
@@ -100,15 +97,10 @@ impl Fleet {
             .iter()
             .map(|(id, worker)| {
                 let weight = worker.score.total * worker.cores;
-                let smoothed = self
-                    .smoothed
-                    .entry(id.clone())
-                    .or_insert_with(|| Ewma::new(WEIGHT_TIME_CONSTANT_MS));
+                let smoothed =
+                    self.smoothed.entry(id.clone()).or_insert_with(|| Ewma::new(WEIGHT_TIME_CONSTANT_MS));
                 smoothed.update(now_ms, weight);
-                let joined = *self
-                    .joined_ms
-                    .entry(id.clone())
-                    .or_insert(if first { 0 } else { now_ms });
+                let joined = *self.joined_ms.entry(id.clone()).or_insert(if first { 0 } else { now_ms });
                 Worker {
                     id: id.clone(),
                     weight: smoothed.value().unwrap_or(weight),
@@ -130,27 +122,19 @@ pub fn units(
 ) -> Vec<Unit<UnitId, String>> {
     let mut groups: BTreeMap<BTreeSet<String>, FaultSet> = BTreeMap::new();
     for fault in topology.enabled.iter() {
-        let eligible = alive
-            .iter()
-            .filter(|(_, w)| w.faults.contains(fault))
-            .map(|(id, _)| id.clone())
-            .collect();
+        let eligible =
+            alive.iter().filter(|(_, w)| w.faults.contains(fault)).map(|(id, _)| id.clone()).collect();
         let group = groups.entry(eligible).or_default();
         *group = group.with(fault);
     }
-    let groups: Vec<(Arc<BTreeSet<String>>, FaultSet)> = groups
-        .into_iter()
-        .map(|(eligible, faults)| (Arc::new(eligible), faults))
-        .collect();
+    let groups: Vec<(Arc<BTreeSet<String>>, FaultSet)> =
+        groups.into_iter().map(|(eligible, faults)| (Arc::new(eligible), faults)).collect();
     topology
         .all()
         .flat_map(|partition| {
             let load = load_of(partition);
             groups.iter().map(move |(eligible, faults)| Unit {
-                id: UnitId {
-                    partition,
-                    faults: *faults,
-                },
+                id: UnitId { partition, faults: *faults },
                 load: load * faults.len() as f64,
                 eligible: eligible.clone(),
             })
@@ -183,10 +167,7 @@ mod tests {
 
     #[test]
     fn fault_types_of_the_same_workers_are_placed_together() {
-        let topology = Topology {
-            partitions: 4,
-            enabled: FaultSet::ALL,
-        };
+        let topology = Topology { partitions: 4, enabled: FaultSet::ALL };
         let alive = BTreeMap::from([
             ("w1".to_owned(), worker("turn_fault,insulation")),
             ("w2".to_owned(), worker("bearing,eccentricity")),
@@ -194,10 +175,7 @@ mod tests {
         ]);
         let units = units(&topology, &alive, |_| 2.0);
         assert_eq!(units.len(), 3 * 5);
-        let first = units
-            .iter()
-            .find(|u| u.id.faults.contains(FaultType::Insulation))
-            .unwrap();
+        let first = units.iter().find(|u| u.id.faults.contains(FaultType::Insulation)).unwrap();
         assert_eq!(first.id.faults.to_string(), "turn_fault,insulation");
         assert_eq!(first.load, 4.0);
         assert_eq!(*first.eligible, BTreeSet::from(["w1".to_owned()]));

@@ -28,19 +28,12 @@ pub fn routes(service: Arc<Service>, views: Views) -> Router {
         .route("/workers", get(workers))
         .route("/assignments", get(assignments))
         .route("/explain", get(explain))
-        .with_state(Api {
-            service,
-            views,
-            started: std::time::Instant::now(),
-        })
+        .with_state(Api { service, views, started: std::time::Instant::now() })
 }
 
 async fn status(State(api): State<Api>) -> Result<Json<Value>, Response> {
     let view = api.views.current();
-    let members = Registry::new(api.service.redis.control.clone())
-        .members()
-        .await
-        .map_err(unavailable)?;
+    let members = Registry::new(api.service.redis.control.clone()).members().await.map_err(unavailable)?;
     let completed: u64 = members.loads.values().map(|l| l.total_completed).sum();
     let failed: u64 = members.loads.values().map(|l| l.total_failed).sum();
     Ok(Json(json!({
@@ -66,14 +59,8 @@ async fn status(State(api): State<Api>) -> Result<Json<Value>, Response> {
 
 async fn workers(State(api): State<Api>) -> Result<Json<Value>, Response> {
     let view = api.views.current();
-    let members = Registry::new(api.service.redis.control.clone())
-        .members()
-        .await
-        .map_err(unavailable)?;
-    let assignments = Placement::new(api.service.redis.control.clone())
-        .all()
-        .await
-        .map_err(unavailable)?;
+    let members = Registry::new(api.service.redis.control.clone()).members().await.map_err(unavailable)?;
+    let assignments = Placement::new(api.service.redis.control.clone()).all().await.map_err(unavailable)?;
     let workers: Vec<Value> = members
         .loads
         .values()
@@ -95,10 +82,7 @@ async fn workers(State(api): State<Api>) -> Result<Json<Value>, Response> {
 }
 
 async fn assignments(State(api): State<Api>) -> Result<Json<Value>, Response> {
-    let assignments = Placement::new(api.service.redis.control.clone())
-        .all()
-        .await
-        .map_err(unavailable)?;
+    let assignments = Placement::new(api.service.redis.control.clone()).all().await.map_err(unavailable)?;
     let view = api.views.current();
     Ok(Json(json!({
         "assignments": assignments,
@@ -138,9 +122,5 @@ async fn explain(State(api): State<Api>, Query(which): Query<Which>) -> Response
 #[expect(clippy::needless_pass_by_value, reason = "the shape map_err wants")]
 fn unavailable(error: vtox_registry::RegistryError) -> Response {
     tracing::debug!(%error, "Redis does not answer a query");
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        Json(json!({"detail": error.to_string()})),
-    )
-        .into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"detail": error.to_string()}))).into_response()
 }

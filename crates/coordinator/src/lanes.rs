@@ -67,16 +67,9 @@ impl Lanes {
                 continue;
             }
             let owner_died = owner.is_none() && !state.owner.is_empty();
-            let overdue = state
-                .asked_ms
-                .is_some_and(|at| now_ms.saturating_sub(at) >= handover_ms);
+            let overdue = state.asked_ms.is_some_and(|at| now_ms.saturating_sub(at) >= handover_ms);
             if owner.is_none() || overdue {
-                due.push(ToGrant {
-                    lane: *lane,
-                    from: state.owner.clone(),
-                    to: wanted,
-                    owner_died,
-                });
+                due.push(ToGrant { lane: *lane, from: state.owner.clone(), to: wanted, owner_died });
             } else if state.asked_ms.is_none() {
                 state.asked_ms = Some(now_ms);
             }
@@ -86,11 +79,7 @@ impl Lanes {
 
     /// Lanes whose living owner was asked to give them back.
     pub fn asked(&self) -> Vec<Lane> {
-        self.0
-            .iter()
-            .filter(|(_, s)| s.asked_ms.is_some())
-            .map(|(lane, _)| *lane)
-            .collect()
+        self.0.iter().filter(|(_, s)| s.asked_ms.is_some()).map(|(lane, _)| *lane).collect()
     }
 
     /// The assignment of each living worker: what it owns and should own.
@@ -99,13 +88,7 @@ impl Lanes {
         let mut assignments: BTreeMap<String, Assignment> = alive
             .iter()
             .map(|(id, worker)| {
-                (
-                    id.clone(),
-                    Assignment {
-                        incarnation: worker.incarnation.clone(),
-                        grants: Vec::new(),
-                    },
-                )
+                (id.clone(), Assignment { incarnation: worker.incarnation.clone(), grants: Vec::new() })
             })
             .collect();
         for (lane, state) in &self.0 {
@@ -113,10 +96,8 @@ impl Lanes {
                 continue;
             };
             // An owner nobody replaces keeps what it has.
-            let stays = state
-                .wanted
-                .as_deref()
-                .is_none_or(|wanted| wanted == owner || !alive.contains_key(wanted));
+            let stays =
+                state.wanted.as_deref().is_none_or(|wanted| wanted == owner || !alive.contains_key(wanted));
             if let Some(assignment) = assignments.get_mut(owner)
                 && stays
             {
@@ -134,10 +115,7 @@ impl Lanes {
 
 /// Living workers by the run they are in.
 pub fn by_incarnation(alive: &BTreeMap<String, Alive>) -> BTreeMap<&str, &str> {
-    alive
-        .iter()
-        .map(|(id, worker)| (worker.incarnation.as_str(), id.as_str()))
-        .collect()
+    alive.iter().map(|(id, worker)| (worker.incarnation.as_str(), id.as_str())).collect()
 }
 
 #[cfg(test)]
@@ -152,16 +130,10 @@ mod tests {
     use super::*;
     use crate::fleet::Fleet;
 
-    const LANE: Lane = Lane {
-        partition: Partition::Bare,
-        fault: FaultType::Bearing,
-    };
+    const LANE: Lane = Lane { partition: Partition::Bare, fault: FaultType::Bearing };
 
     fn alive(ids: &[&str]) -> BTreeMap<String, Alive> {
-        let mut members = Members {
-            redis_now_ms: 1,
-            ..Members::default()
-        };
+        let mut members = Members { redis_now_ms: 1, ..Members::default() };
         for id in ids {
             let record = serde_json::json!({
                 "service_id": id, "service_type": "worker", "service_name": "w", "host": "h", "port": 1,
@@ -172,12 +144,8 @@ mod tests {
                 "cpu_usage": 0.0, "memory_usage": 0.0, "success_rate": 1.0, "total_completed": 0, "total_failed": 0,
                 "uptime": 0.0, "last_updated": 0.0, "healthy": true, "incarnation": format!("run-of-{id}"),
             });
-            members
-                .services
-                .insert((*id).to_owned(), serde_json::from_value(record).unwrap());
-            members
-                .loads
-                .insert((*id).to_owned(), serde_json::from_value(load).unwrap());
+            members.services.insert((*id).to_owned(), serde_json::from_value(record).unwrap());
+            members.loads.insert((*id).to_owned(), serde_json::from_value(load).unwrap());
             members.heartbeats_ms.insert((*id).to_owned(), 1);
         }
         assert!(ScoreWeights::default().validate().is_ok());
@@ -185,11 +153,7 @@ mod tests {
     }
 
     fn lanes(owner: &str, wanted: &str) -> Lanes {
-        let state = LaneState {
-            owner: owner.into(),
-            wanted: Some(wanted.into()),
-            ..LaneState::default()
-        };
+        let state = LaneState { owner: owner.into(), wanted: Some(wanted.into()), ..LaneState::default() };
         Lanes(BTreeMap::from([(LANE, state)]))
     }
 
@@ -198,12 +162,7 @@ mod tests {
         let due = lanes("1:run-of-w1:x", "w2").due(0, &alive(&["w2"]), 1_000);
         assert_eq!(
             due,
-            [ToGrant {
-                lane: LANE,
-                from: "1:run-of-w1:x".into(),
-                to: "w2".into(),
-                owner_died: true
-            }]
+            [ToGrant { lane: LANE, from: "1:run-of-w1:x".into(), to: "w2".into(), owner_died: true }]
         );
         let restarted = lanes("1:an-earlier-run:x", "w1").due(0, &alive(&["w1"]), 1_000);
         assert!(restarted[0].owner_died);

@@ -35,9 +35,7 @@ const GRANTS_AT_ONCE: usize = 64;
 pub async fn run(service: Arc<Service>, views: Views, metrics: Metrics) -> anyhow::Result<()> {
     let connection = service.redis.control.clone();
     let wanted = service.settings.topology();
-    let topology = topology::agree(&connection, &wanted)
-        .await
-        .context("agreeing on the topology")?;
+    let topology = topology::agree(&connection, &wanted).await.context("agreeing on the topology")?;
     if topology.partitions != wanted.partitions {
         tracing::warn!(
             in_force = topology.partitions,
@@ -120,10 +118,7 @@ impl Control {
     fn new(service: &Service, topology: Topology, candidate: String, lease: Lease, metrics: Metrics) -> Self {
         let settings = &service.settings.coordinator;
         let connection = service.redis.control.clone();
-        let liveness = LivenessConfig {
-            lease_ms: settings.worker_lease_ms,
-            ..LivenessConfig::default()
-        };
+        let liveness = LivenessConfig { lease_ms: settings.worker_lease_ms, ..LivenessConfig::default() };
         Self {
             candidate,
             lease,
@@ -162,10 +157,7 @@ impl Control {
                 return Err(error.into());
             }
         };
-        let answer = Answer {
-            redis_now_ms: members.redis_now_ms,
-            heartbeats: &members.heartbeats_ms,
-        };
+        let answer = Answer { redis_now_ms: members.redis_now_ms, heartbeats: &members.heartbeats_ms };
         let judgement = self.liveness.tick(now_ms, Some(answer));
         let hold = judgement.hold.map(|h| format!("{h:?}"));
         self.dead = judgement.dead;
@@ -174,10 +166,8 @@ impl Control {
             self.leading = None;
             let holder = self.lease.holder().await?;
             let (leader, term) = holder.map_or((None, 0), |h| (Some(h.id), h.term));
-            let scores = Fleet::default()
-                .alive(&members, &self.dead)
-                .into_iter()
-                .map(|(id, w)| (id, w.score));
+            let scores =
+                Fleet::default().alive(&members, &self.dead).into_iter().map(|(id, w)| (id, w.score));
             return Ok(View {
                 role: "standby",
                 leader,
@@ -194,10 +184,7 @@ impl Control {
     async fn hold_lease(&mut self) -> anyhow::Result<Option<u64>> {
         let asked = Instant::now();
         // Every tick: a command of microseconds, and the holder is known afresh.
-        let answer = self
-            .lease
-            .take(&self.candidate, self.lease_length, self.least_term)
-            .await;
+        let answer = self.lease.take(&self.candidate, self.lease_length, self.least_term).await;
         match answer {
             Ok(holder) if holder.id == self.candidate => {
                 self.lease_taken = Some(asked);
@@ -230,10 +217,7 @@ impl Control {
             _ => match self.begin(&stamp).await? {
                 Some(leading) => leading,
                 None => {
-                    return Ok(View {
-                        role: "standby",
-                        ..View::default()
-                    });
+                    return Ok(View { role: "standby", ..View::default() });
                 }
             },
         };
@@ -243,10 +227,7 @@ impl Control {
         if !matches!(view, Ok(None)) {
             self.leading = Some(leading);
         }
-        Ok(view?.unwrap_or_else(|| View {
-            role: "standby",
-            ..View::default()
-        }))
+        Ok(view?.unwrap_or_else(|| View { role: "standby", ..View::default() }))
     }
 
     /// One round of looking, deciding and writing. None when a later leader has stamped a key.
@@ -302,21 +283,13 @@ impl Control {
         let lanes: Vec<Lane> = self
             .topology
             .all()
-            .flat_map(|partition| {
-                self.topology
-                    .enabled
-                    .iter()
-                    .map(move |fault| Lane { partition, fault })
-            })
+            .flat_map(|partition| self.topology.enabled.iter().map(move |fault| Lane { partition, fault }))
             .collect();
         let rows = match self.ownership.stamp(stamp, &lanes).await? {
             Ok(rows) => rows,
             Err(later) => {
                 self.least_term = later.split(':').next().and_then(|t| t.parse().ok()).unwrap_or(0);
-                tracing::warn!(
-                    later,
-                    "a later term is on the ownership keys; starting again above it"
-                );
+                tracing::warn!(later, "a later term is on the ownership keys; starting again above it");
                 self.lease.resign(&self.candidate).await?;
                 return Ok(None);
             }
@@ -327,14 +300,7 @@ impl Control {
             .into_iter()
             .zip(rows)
             .map(|(lane, row)| {
-                (
-                    lane,
-                    LaneState {
-                        owner: row.owner,
-                        suspect: row.suspect,
-                        ..LaneState::default()
-                    },
-                )
+                (lane, LaneState { owner: row.owner, suspect: row.suspect, ..LaneState::default() })
             })
             .collect();
         Ok(Some(Leading {
@@ -424,9 +390,8 @@ impl Control {
                 let token = format!("{term}:{run}:{}", uuid::Uuid::new_v4().simple());
                 let (ownership, stamp) = (&self.ownership, &leading.stamp);
                 Some(async move {
-                    let answer = ownership
-                        .grant(stamp, grant.lane, Some(&grant.from), &token, grant.owner_died)
-                        .await;
+                    let answer =
+                        ownership.grant(stamp, grant.lane, Some(&grant.from), &token, grant.owner_died).await;
                     (grant, token, answer)
                 })
             });
@@ -466,12 +431,8 @@ impl Control {
             .filter(|(id, a)| leading.written.get(*id) != Some(*a))
             .map(|(id, a)| (id.as_str(), a))
             .collect();
-        let gone: Vec<&str> = leading
-            .written
-            .keys()
-            .filter(|id| !assignments.contains_key(*id))
-            .map(String::as_str)
-            .collect();
+        let gone: Vec<&str> =
+            leading.written.keys().filter(|id| !assignments.contains_key(*id)).map(String::as_str).collect();
         if !changed.is_empty() || !gone.is_empty() {
             self.placement.write(changed, gone).await?;
             leading.written = assignments;
@@ -526,16 +487,11 @@ impl Control {
                 if record.service_type == ServiceType::Worker {
                     self.metrics.deaths.inc();
                 }
-                let record = ServiceRecord {
-                    status: ServiceStatus::Unhealthy,
-                    ..record.clone()
-                };
-                self.announce(ServiceEventType::ServiceUnhealthy, &record, members)
-                    .await;
+                let record = ServiceRecord { status: ServiceStatus::Unhealthy, ..record.clone() };
+                self.announce(ServiceEventType::ServiceUnhealthy, &record, members).await;
             } else if !is_dead && self.unhealthy.remove(id) {
                 tracing::info!(service = id, "heartbeats again");
-                self.announce(ServiceEventType::ServiceHealthy, record, members)
-                    .await;
+                self.announce(ServiceEventType::ServiceHealthy, record, members).await;
             }
             if is_dead && members.silence_ms(id).is_some_and(|ms| ms >= self.forget_ms) {
                 self.unhealthy.remove(id);

@@ -31,9 +31,7 @@ async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
         })
     });
     let metrics = metrics::Metrics::register(&service.metrics)?;
-    service
-        .lifecycle
-        .spawn_vital("leader", leader::run(service.clone(), views.clone(), metrics));
+    service.lifecycle.spawn_vital("leader", leader::run(service.clone(), views.clone(), metrics));
     service.readiness.ready();
     Ok(http::routes(service, views))
 }

@@ -57,24 +57,15 @@ pub struct View {
 impl View {
     /// Names of the units.
     pub fn units(&self) -> Vec<String> {
-        self.round
-            .iter()
-            .flat_map(|r| &r.units)
-            .map(|u| u.id.to_string())
-            .collect()
+        self.round.iter().flat_map(|r| &r.units).map(|u| u.id.to_string()).collect()
     }
 
     /// Why a unit is where it is.
     pub fn explain(&self, name: &str) -> Option<Value> {
         let round = self.round.as_ref()?;
         let unit = round.units.iter().find(|u| u.id.to_string() == name)?;
-        let why = round.placer.explain(
-            round.now_ms,
-            &round.workers,
-            &round.units,
-            &round.placed,
-            &unit.id,
-        )?;
+        let why =
+            round.placer.explain(round.now_ms, &round.workers, &round.units, &round.placed, &unit.id)?;
         Some(json!({
             "unit": name,
             "owner": why.owner,
@@ -93,19 +84,14 @@ pub struct Views(Arc<Mutex<Arc<View>>>);
 
 impl Default for Views {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Arc::new(View {
-            role: "standby",
-            ..View::default()
-        }))))
+        Self(Arc::new(Mutex::new(Arc::new(View { role: "standby", ..View::default() }))))
     }
 }
 
 impl Views {
     /// The view after the last tick.
     pub fn current(&self) -> Arc<View> {
-        self.0
-            .lock()
-            .map_or_else(|e| e.into_inner().clone(), |v| v.clone())
+        self.0.lock().map_or_else(|e| e.into_inner().clone(), |v| v.clone())
     }
 
     /// Shows a new one.

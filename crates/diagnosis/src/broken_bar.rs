@@ -18,11 +18,7 @@ const FAULT: FaultType = FaultType::BrokenBar;
 
 /// Sum of the side bands below the fundamental, dB: sound rotors stay below about -54 dB, -50 to -45 dB calls for
 /// watching, above -45 dB at least one bar is broken or cracked (Thomson and Fenger).
-const LEVEL_DB: Scale = Scale {
-    healthy: -60.0,
-    warning: -50.0,
-    fault: -45.0,
-};
+const LEVEL_DB: Scale = Scale { healthy: -60.0, warning: -50.0, fault: -45.0 };
 /// A lower side band alone must stand this far out of the floor: noise does so in 1 of 1000 bins.
 const ALONE_ABOVE_FLOOR_DB: f64 = 10.0;
 /// Each of two lines that mirror each other must; noise does so in 1 of 250 pairs.
@@ -78,11 +74,7 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     findings.feature("lower_sideband_db", lower.level_db());
     findings.feature_if("upper_sideband_db", pair.upper.map(|u| u.level_db()));
     findings.feature("sideband_above_floor_db", lower.above_floor_db);
-    findings.score = if pair.stands_out() {
-        LEVEL_DB.score(level_db)
-    } else {
-        0.0
-    };
+    findings.score = if pair.stands_out() { LEVEL_DB.score(level_db) } else { 0.0 };
     findings.feature("normalized_fault_index", pair.sum());
     if pair.stands_out() {
         findings.feature_if("broken_bar_count", bar_count(prepared, f0, &distance, lower));
@@ -93,10 +85,8 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
         findings.score = findings.score.min(SCORE_MAX_WITHOUT_SPEED);
         findings.remark("no speed reading: an oscillating load can look the same");
         if !pair.stands_out() {
-            return findings.insufficient(
-                FAULT,
-                "a speed reading is needed to know where the side bands would be",
-            );
+            return findings
+                .insufficient(FAULT, "a speed reading is needed to know where the side bands would be");
         }
     }
     findings.evidence = evidence(&pair, f0, &distance);
@@ -127,18 +117,11 @@ fn expected_distance(prepared: &Prepared<'_>, f0: Fundamental) -> Result<Distanc
             ));
         }
         let tolerance_hz = 2.0 * SPEED_ERROR * f0.frequency_hz;
-        return Ok(Distance {
-            expected_hz: 2.0 * slip_hz,
-            tolerance_hz,
-            from_speed: true,
-        });
+        return Ok(Distance { expected_hz: 2.0 * slip_hz, tolerance_hz, from_speed: true });
     }
     // The slip frequency of a given load hardly depends on the supply frequency; from a fifth of the rated load to a bit
     // more than all of it.
-    let rated = profile
-        .rated_speed_rpm
-        .zip(profile.rated_frequency_hz)
-        .zip(profile.pole_pairs);
+    let rated = profile.rated_speed_rpm.zip(profile.rated_frequency_hz).zip(profile.pole_pairs);
     if let Some(((rpm, rated_hz), pairs)) = rated {
         let slip_hz = rated_hz - f64::from(pairs) * rpm / 60.0;
         if slip_hz > 0.0 && slip_hz < SLIP_MAX * rated_hz {
@@ -196,20 +179,13 @@ fn find_pair(spectrum: &Spectrum, f0: Fundamental, distance: &Distance) -> Pair 
     let mirrored = mirror
         .zip(upper)
         .is_some_and(|(offset, u)| (u.frequency_hz - f0.frequency_hz - offset).abs() <= near + 0.01);
-    Pair {
-        lower,
-        upper,
-        mirrored,
-        second_order: 0.0,
-    }
+    Pair { lower, upper, mirrored, second_order: 0.0 }
 }
 
 /// With one pole pair f0 - 2 fr = -(1 - 2s) f0: the second-order line of eccentricity falls onto the lower side band. Its sister f0 + 2 fr
 /// shows how strong it is.
 fn eccentricity_line(prepared: &Prepared<'_>, spectrum: &Spectrum, f0: Fundamental) -> Option<f64> {
-    let shaft_hz = prepared
-        .shaft_hz()
-        .filter(|hz| pole_pairs(prepared, f0, *hz) < 1.5)?;
+    let shaft_hz = prepared.shaft_hz().filter(|hz| pole_pairs(prepared, f0, *hz) < 1.5)?;
     let tolerance_hz = 2.0 * SPEED_ERROR * f0.frequency_hz + 0.5 * spectrum.resolution_hz;
     let found = sideband(spectrum, f0, f0.frequency_hz + 2.0 * shaft_hz, tolerance_hz)?;
     (found.above_floor_db >= ALONE_ABOVE_FLOOR_DB).then_some(found.ratio)
@@ -225,20 +201,17 @@ fn bar_count(prepared: &Prepared<'_>, f0: Fundamental, distance: &Distance, lowe
 }
 
 fn evidence(pair: &Pair, f0: Fundamental, distance: &Distance) -> Vec<vtox_protocol::Evidence> {
-    [
-        ("lower side band (1-2s)f0", -1.0, pair.lower),
-        ("upper side band (1+2s)f0", 1.0, pair.upper),
-    ]
-    .into_iter()
-    .filter_map(|(name, sign, found)| {
-        let found = found?;
-        Some(line(
-            format!("{name}, {:.1} dB", found.level_db()),
-            "Hz",
-            Some(f0.frequency_hz + sign * distance.expected_hz),
-            Some(found.frequency_hz),
-            Some(found.above_floor_db),
-        ))
-    })
-    .collect()
+    [("lower side band (1-2s)f0", -1.0, pair.lower), ("upper side band (1+2s)f0", 1.0, pair.upper)]
+        .into_iter()
+        .filter_map(|(name, sign, found)| {
+            let found = found?;
+            Some(line(
+                format!("{name}, {:.1} dB", found.level_db()),
+                "Hz",
+                Some(f0.frequency_hz + sign * distance.expected_hz),
+                Some(found.frequency_hz),
+                Some(found.above_floor_db),
+            ))
+        })
+        .collect()
 }

@@ -15,29 +15,14 @@ pub fn charts(prepared: &Prepared<'_>, fault: FaultType) -> Charts {
     match fault {
         FaultType::Bearing => {
             if let Some((axis, signal)) = prepared.axes().next() {
-                waveform(
-                    &mut charts,
-                    prepared,
-                    Quantity::VIBRATIONS[axis],
-                    "values_vibration",
-                );
+                waveform(&mut charts, prepared, Quantity::VIBRATIONS[axis], "values_vibration");
                 let spectrum = Spectrum::new(&signal.samples, signal.rate_hz);
                 curve(&mut charts, "amplitude", &spectrum, signal.rms, f64::INFINITY);
             }
         }
         FaultType::Insulation => {
-            waveform(
-                &mut charts,
-                prepared,
-                Quantity::InsulationResistance,
-                "values_resistance",
-            );
-            waveform(
-                &mut charts,
-                prepared,
-                Quantity::LeakageCurrent,
-                "values_leakage_current",
-            );
+            waveform(&mut charts, prepared, Quantity::InsulationResistance, "values_resistance");
+            waveform(&mut charts, prepared, Quantity::LeakageCurrent, "values_leakage_current");
         }
         FaultType::TurnFault | FaultType::Eccentricity | FaultType::BrokenBar => {
             currents(&mut charts, prepared, fault);
@@ -49,25 +34,12 @@ pub fn charts(prepared: &Prepared<'_>, fault: FaultType) -> Charts {
 fn currents(charts: &mut Charts, prepared: &Prepared<'_>, fault: FaultType) {
     // Turn faults show in the low harmonics, the rotor faults close to the fundamental.
     let top = if fault == FaultType::TurnFault { 10.0 } else { 2.5 };
-    let top_hz = prepared
-        .fundamental()
-        .map_or(f64::INFINITY, |f0| top * f0.frequency_hz);
+    let top_hz = prepared.fundamental().map_or(f64::INFINITY, |f0| top * f0.frequency_hz);
     for (phase, letter) in ["a", "b", "c"].iter().enumerate() {
-        waveform(
-            charts,
-            prepared,
-            Quantity::CURRENTS[phase],
-            &format!("values_{letter}"),
-        );
+        waveform(charts, prepared, Quantity::CURRENTS[phase], &format!("values_{letter}"));
         if let Ok(signal) = prepared.current(phase) {
             let spectrum = prepared.current_spectrum(phase, signal);
-            curve(
-                charts,
-                &format!("amplitude_{letter}"),
-                spectrum,
-                signal.rms,
-                top_hz,
-            );
+            curve(charts, &format!("amplitude_{letter}"), spectrum, signal.rms, top_hz);
         }
     }
 }
@@ -77,10 +49,7 @@ fn currents(charts: &mut Charts, prepared: &Prepared<'_>, fault: FaultType) {
 fn waveform(charts: &mut Charts, prepared: &Prepared<'_>, quantity: Quantity, key: &str) {
     let Some(channel) = prepared.block.channel(quantity) else {
         if let Some(value) = prepared.value(quantity) {
-            charts
-                .time_series
-                .entry("time".to_owned())
-                .or_insert_with(|| vec![0.0]);
+            charts.time_series.entry("time".to_owned()).or_insert_with(|| vec![0.0]);
             charts.time_series.insert(key.to_owned(), vec![finite(value)]);
         }
         return;
@@ -88,11 +57,7 @@ fn waveform(charts: &mut Charts, prepared: &Prepared<'_>, quantity: Quantity, ke
     let values = decimated(&channel.samples);
     let step = channel.samples.len() as f64 / values.len().max(1) as f64 / channel.rate_hz;
     let axis = || (0..values.len()).map(|i| finite(i as f64 * step)).collect();
-    let length = charts
-        .time_series
-        .entry("time".to_owned())
-        .or_insert_with(axis)
-        .len();
+    let length = charts.time_series.entry("time".to_owned()).or_insert_with(axis).len();
     if length == values.len() && values.iter().all(|v| v.is_finite()) {
         charts.time_series.insert(key.to_owned(), values);
     }
@@ -100,18 +65,11 @@ fn waveform(charts: &mut Charts, prepared: &Prepared<'_>, quantity: Quantity, ke
 
 fn curve(charts: &mut Charts, key: &str, spectrum: &Spectrum, unit: f64, top_hz: f64) {
     let bins = ((top_hz / spectrum.bin_hz).ceil().min(1e9) as usize).clamp(1, spectrum.amplitude.len());
-    let values: Vec<f32> = spectrum.amplitude[..bins]
-        .iter()
-        .map(|a| finite(a * unit))
-        .collect();
+    let values: Vec<f32> = spectrum.amplitude[..bins].iter().map(|a| finite(a * unit)).collect();
     let values = decimated(&values);
     let step = bins as f64 / values.len().max(1) as f64 * spectrum.bin_hz;
     let axis = || (0..values.len()).map(|i| finite(i as f64 * step)).collect();
-    let length = charts
-        .frequency_spectrum
-        .entry("frequency".to_owned())
-        .or_insert_with(axis)
-        .len();
+    let length = charts.frequency_spectrum.entry("frequency".to_owned()).or_insert_with(axis).len();
     if length == values.len() {
         charts.frequency_spectrum.insert(key.to_owned(), values);
     }

@@ -18,11 +18,7 @@ const FAULT: FaultType = FaultType::Eccentricity;
 
 /// Level of the stronger of f0 +- fr below the fundamental, dB. Every rotor is a little eccentric and a little unbalanced: up to
 /// -55 dB is common in sound machines, -50 dB and above is what is reported for eccentricity of tens of percent of the gap.
-const LEVEL_DB: Scale = Scale {
-    healthy: -62.0,
-    warning: -53.0,
-    fault: -46.0,
-};
+const LEVEL_DB: Scale = Scale { healthy: -62.0, warning: -53.0, fault: -46.0 };
 /// Both lines of a pair must stand this far out of the floor to be one: in a search over a few bins noise does so in one of
 /// some thousand blocks.
 const PAIR_ABOVE_FLOOR_DB: f64 = 10.0;
@@ -69,14 +65,8 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     findings.feature("shaft_frequency_hz", shaft.frequency_hz);
     findings.feature("dynamic_ecc_ratio", measured(&lines, 1.0));
     findings.feature("second_order_ratio", measured(&lines, 2.0));
-    findings.feature(
-        "eccentricity_index",
-        measured(&lines, 1.0).hypot(measured(&lines, 2.0)),
-    );
-    findings.feature_if(
-        "static_ecc_ratio",
-        slot_harmonic(prepared, spectrum, f0, &shaft).map(|s| s.ratio),
-    );
+    findings.feature("eccentricity_index", measured(&lines, 1.0).hypot(measured(&lines, 2.0)));
+    findings.feature_if("static_ecc_ratio", slot_harmonic(prepared, spectrum, f0, &shaft).map(|s| s.ratio));
     match standing_out(&lines, 1.0) {
         Some(ratio) => findings.score = LEVEL_DB.score(db(ratio)),
         None => findings.remark("no line at f0 +- fr stands out of the noise floor"),
@@ -114,15 +104,11 @@ struct Shaft {
 
 fn shaft(prepared: &Prepared<'_>, f0: Fundamental) -> Result<Shaft, String> {
     if let Some(frequency_hz) = prepared.shaft_hz() {
-        return Ok(Shaft {
-            frequency_hz,
-            tolerance_hz: SPEED_ERROR * frequency_hz,
-            measured: true,
-        });
+        return Ok(Shaft { frequency_hz, tolerance_hz: SPEED_ERROR * frequency_hz, measured: true });
     }
     let Some(pairs) = prepared.profile.pole_pairs else {
         return Err(
-            "the speed (r/min) or at least the pole pairs are needed to know the shaft frequency".to_owned(),
+            "the speed (r/min) or at least the pole pairs are needed to know the shaft frequency".to_owned()
         );
     };
     let synchronous_hz = f0.frequency_hz / f64::from(pairs);
@@ -149,12 +135,7 @@ fn measure(spectrum: &Spectrum, f0: Fundamental, shaft: &Shaft) -> Vec<Eccentric
             let expected_hz = (f0.frequency_hz + factor * order * shaft.frequency_hz).abs();
             let tolerance_hz = order * shaft.tolerance_hz + 0.5 * spectrum.resolution_hz;
             if let Some(found) = sideband(spectrum, f0, expected_hz, tolerance_hz) {
-                lines.push(EccentricityLine {
-                    order,
-                    sign,
-                    expected_hz,
-                    found,
-                });
+                lines.push(EccentricityLine { order, sign, expected_hz, found });
             }
         }
     }
@@ -163,24 +144,14 @@ fn measure(spectrum: &Spectrum, f0: Fundamental, shaft: &Shaft) -> Vec<Eccentric
 
 /// Amplitude of the stronger line of an order, noise or not.
 fn measured(lines: &[EccentricityLine], order: f64) -> f64 {
-    lines
-        .iter()
-        .filter(|l| l.order == order)
-        .map(|l| l.found.ratio)
-        .fold(f64::NAN, f64::max)
+    lines.iter().filter(|l| l.order == order).map(|l| l.found.ratio).fold(f64::NAN, f64::max)
 }
 
 /// Amplitude of the stronger line of an order that is beyond the noise.
 fn standing_out(lines: &[EccentricityLine], order: f64) -> Option<f64> {
-    let found: Vec<&Sideband> = lines
-        .iter()
-        .filter(|l| l.order == order)
-        .map(|l| &l.found)
-        .collect();
+    let found: Vec<&Sideband> = lines.iter().filter(|l| l.order == order).map(|l| &l.found).collect();
     let pair = found.len() == 2 && found.iter().all(|s| s.above_floor_db >= PAIR_ABOVE_FLOOR_DB);
-    let beyond = found
-        .iter()
-        .filter(|s| pair || s.above_floor_db >= ALONE_ABOVE_FLOOR_DB);
+    let beyond = found.iter().filter(|s| pair || s.above_floor_db >= ALONE_ABOVE_FLOOR_DB);
     beyond.map(|s| s.ratio).max_by(f64::total_cmp)
 }
 

@@ -56,8 +56,7 @@ impl Findings {
         self.feature("fault_severity", score);
         let status = status_of(score);
         let normal = status == Status::Normal;
-        self.evidence
-            .retain(|e| e.expected.is_none_or(f64::is_finite) && e.found.is_none_or(f64::is_finite));
+        self.evidence.retain(|e| e.expected.is_none_or(f64::is_finite) && e.found.is_none_or(f64::is_finite));
         Verdict {
             status,
             score,
@@ -172,13 +171,7 @@ pub(crate) fn line(
     above_floor_db: Option<f64>,
 ) -> Evidence {
     let above_floor_db = above_floor_db.filter(|v| v.is_finite());
-    Evidence {
-        line: name.into(),
-        expected,
-        found,
-        unit: unit.to_owned(),
-        above_floor_db,
-    }
+    Evidence { line: name.into(), expected, found, unit: unit.to_owned(), above_floor_db }
 }
 
 #[cfg(test)]
@@ -188,22 +181,8 @@ mod tests {
     #[test]
     fn a_scale_runs_through_its_points_in_either_direction() {
         for (scale, sign) in [
-            (
-                Scale {
-                    healthy: 0.0,
-                    warning: 2.0,
-                    fault: 4.0,
-                },
-                1.0,
-            ),
-            (
-                Scale {
-                    healthy: 0.0,
-                    warning: -2.0,
-                    fault: -4.0,
-                },
-                -1.0,
-            ),
+            (Scale { healthy: 0.0, warning: 2.0, fault: 4.0 }, 1.0),
+            (Scale { healthy: 0.0, warning: -2.0, fault: -4.0 }, -1.0),
         ] {
             assert_eq!(scale.score(-5.0 * sign), 0.0);
             assert!((scale.score(2.0 * sign) - WARNING_SCORE).abs() < 1e-12);
@@ -214,10 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_never_leaves() {
-        let mut findings = Findings {
-            score: f64::NAN,
-            ..Findings::default()
-        };
+        let mut findings = Findings { score: f64::NAN, ..Findings::default() };
         findings.feature("kurtosis", f64::INFINITY);
         let verdict = findings.verdict(FaultType::Bearing);
         assert_eq!(verdict.status, Status::InsufficientData);

@@ -23,11 +23,7 @@ const BASELINE_DRIFT: f64 = 0.02;
 const SPEED_CHANGE_MAX: f64 = 0.1;
 /// ln of vibration RMS over its baseline. Neighbouring zones of ISO 10816-3 / 20816-3 are about a factor 1.6 to 2.5 apart:
 /// one zone of 2.5 up is a warning, two are a fault.
-const VIBRATION_GROWTH: Scale = Scale {
-    healthy: 0.4,
-    warning: 0.916,
-    fault: 1.83,
-};
+const VIBRATION_GROWTH: Scale = Scale { healthy: 0.4, warning: 0.916, fault: 1.83 };
 
 /// What is kept per vehicle and fault type. Small, versioned, and good for nothing but [`fold`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -67,9 +63,7 @@ impl FoldedState {
     }
 
     fn usable(&self) -> bool {
-        let baseline_finite = self
-            .baseline
-            .is_none_or(|b| b.ln_level.is_finite() && b.speed_rpm.is_finite());
+        let baseline_finite = self.baseline.is_none_or(|b| b.ln_level.is_finite() && b.speed_rpm.is_finite());
         self.version == VERSION && (0.0..=1.0).contains(&self.score) && baseline_finite
     }
 }
@@ -81,10 +75,7 @@ pub fn fold(previous: &FoldedState, mut verdict: Verdict) -> (Verdict, FoldedSta
     let mut state = if previous.usable() {
         previous.clone()
     } else {
-        FoldedState {
-            version: VERSION,
-            ..FoldedState::default()
-        }
+        FoldedState { version: VERSION, ..FoldedState::default() }
     };
     if !verdict.status.is_evidence() {
         state.without_evidence = state.without_evidence.saturating_add(1);
@@ -101,9 +92,7 @@ pub fn fold(previous: &FoldedState, mut verdict: Verdict) -> (Verdict, FoldedSta
     verdict.status = status;
     verdict.score = within_band(status, score);
     verdict.severity = Some(severity_of(verdict.score));
-    verdict
-        .features
-        .insert("fault_severity".to_owned(), verdict.score);
+    verdict.features.insert("fault_severity".to_owned(), verdict.score);
 
     state.blocks = state.blocks.saturating_add(1);
     state.score = score as f32;
@@ -136,13 +125,7 @@ fn follow_level(baseline: Option<Baseline>, verdict: &mut Verdict) -> Option<Bas
     if !verdict.model_version.starts_with(FaultType::Bearing.name()) {
         return baseline;
     }
-    let figure = |name: &str| {
-        verdict
-            .features
-            .get(name)
-            .copied()
-            .filter(|v| v.is_finite() && *v > 0.0)
-    };
+    let figure = |name: &str| verdict.features.get(name).copied().filter(|v| v.is_finite() && *v > 0.0);
     let (Some(rms), Some(speed_rpm)) = (figure("vibration_rms"), figure("speed_rpm")) else {
         return baseline;
     };
@@ -161,20 +144,12 @@ fn follow_level(baseline: Option<Baseline>, verdict: &mut Verdict) -> Option<Bas
     let learnt = known.blocks >= BASELINE_BLOCKS;
     if learnt {
         let score = VIBRATION_GROWTH.score(growth);
-        verdict
-            .features
-            .insert("vibration_growth".to_owned(), growth.exp());
+        verdict.features.insert("vibration_growth".to_owned(), growth.exp());
         if score > verdict.score {
             verdict.score = score;
             if score >= WARNING_SCORE {
                 let found = Some(growth.exp());
-                verdict.evidence.push(line(
-                    "vibration over its healthy level",
-                    "",
-                    Some(1.0),
-                    found,
-                    None,
-                ));
+                verdict.evidence.push(line("vibration over its healthy level", "", Some(1.0), found, None));
                 verdict.advice.get_or_insert_with(|| {
                     "Vibration has grown at unchanged speed: look for a loose mount first, then inspect the bearing."
                         .to_owned()
@@ -183,11 +158,7 @@ fn follow_level(baseline: Option<Baseline>, verdict: &mut Verdict) -> Option<Bas
         }
     }
     if status_of(verdict.score) == Status::Normal {
-        let share = if learnt {
-            BASELINE_DRIFT
-        } else {
-            1.0 / f64::from(known.blocks + 1)
-        };
+        let share = if learnt { BASELINE_DRIFT } else { 1.0 / f64::from(known.blocks + 1) };
         known.ln_level += (share * growth) as f32;
         known.blocks = known.blocks.saturating_add(1);
     }
@@ -202,11 +173,7 @@ mod tests {
     use crate::findings::{Findings, insufficient, model_version};
 
     fn verdict(fault: FaultType, score: f64) -> Verdict {
-        Findings {
-            score,
-            ..Findings::default()
-        }
-        .verdict(fault)
+        Findings { score, ..Findings::default() }.verdict(fault)
     }
 
     fn vibration(rms: f64, speed_rpm: f64) -> Verdict {
@@ -245,14 +212,10 @@ mod tests {
         let around = (0..40).map(|i| verdict(FaultType::Insulation, if i % 2 == 0 { 0.33 } else { 0.27 }));
         let (published, _) = run(around);
         assert!(published.iter().all(|v| v.status == Status::Warning));
-        let (published, _) = run(std::iter::once(0.9)
-            .chain([0.0; 12])
-            .map(|s| verdict(FaultType::Insulation, s)));
+        let (published, _) =
+            run(std::iter::once(0.9).chain([0.0; 12]).map(|s| verdict(FaultType::Insulation, s)));
         assert_eq!(published.last().unwrap().status, Status::Normal);
-        let changes = published
-            .windows(2)
-            .filter(|w| w[0].status != w[1].status)
-            .count();
+        let changes = published.windows(2).filter(|w| w[0].status != w[1].status).count();
         assert_eq!(changes, 2, "fault, warning, normal");
     }
 
@@ -262,13 +225,7 @@ mod tests {
         let blind = insufficient(FaultType::Bearing, "no channel");
         let (published, after) = fold(&before, blind.clone());
         assert_eq!(published, blind);
-        assert_eq!(
-            after,
-            FoldedState {
-                without_evidence: 1,
-                ..before
-            }
-        );
+        assert_eq!(after, FoldedState { without_evidence: 1, ..before });
     }
 
     #[test]
@@ -290,10 +247,7 @@ mod tests {
         let text = serde_json::to_string(&state).unwrap();
         assert!(text.len() < 300, "{text}");
         assert_eq!(serde_json::from_str::<FoldedState>(&text).unwrap(), state);
-        assert_eq!(
-            serde_json::from_str::<FoldedState>("{}").unwrap(),
-            FoldedState::default()
-        );
+        assert_eq!(serde_json::from_str::<FoldedState>("{}").unwrap(), FoldedState::default());
     }
 
     proptest! {

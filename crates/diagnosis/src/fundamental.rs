@@ -171,12 +171,7 @@ mod tests {
 
     fn signal(n: usize, rate: f64, wave: impl Fn(f64) -> f64) -> Signal {
         let samples = (0..n).map(|i| wave(i as f64 / rate) as f32).collect();
-        Signal::new(&Channel {
-            quantity: Quantity::CurrentA,
-            rate_hz: rate,
-            samples,
-        })
-        .unwrap()
+        Signal::new(&Channel { quantity: Quantity::CurrentA, rate_hz: rate, samples }).unwrap()
     }
 
     fn find_in(signal: &Signal) -> Option<Fundamental> {
@@ -211,17 +206,12 @@ mod tests {
         })
         .take(1024)
         .collect();
-        assert_eq!(
-            find_in(&signal(1024, 8000.0, |t| noise[(t * 8000.0).round() as usize])),
-            None
-        );
+        assert_eq!(find_in(&signal(1024, 8000.0, |t| noise[(t * 8000.0).round() as usize])), None);
     }
 
     #[test]
     fn removing_the_line_leaves_the_rest() {
-        let s = signal(2000, 2000.0, |t| {
-            (TAU * 50.3 * t).sin() + 1e-3 * (TAU * 61.0 * t).sin()
-        });
+        let s = signal(2000, 2000.0, |t| (TAU * 50.3 * t).sin() + 1e-3 * (TAU * 61.0 * t).sin());
         let f0 = find_in(&s).unwrap().frequency_hz;
         let rest = Spectrum::new(&without_line(&s, f0, phasor(&s, f0)), s.rate_hz);
         assert!(rest.peak(45.0, 55.0).unwrap().amplitude < 2e-4);

@@ -18,43 +18,19 @@ const FAULT: FaultType = FaultType::Insulation;
 
 /// lg of the resistance at 40 degC in Mohm. 100 is what IEEE 43 asks of form-wound coils, 5 of random-wound ones and of machines
 /// below 1 kV, and below about 1 (its oldest rule: 1 + rated kV) a winding is not to be energised.
-const LG_RESISTANCE: Scale = Scale {
-    healthy: 2.0,
-    warning: 0.69897,
-    fault: 0.0,
-};
+const LG_RESISTANCE: Scale = Scale { healthy: 2.0, warning: 0.69897, fault: 0.0 };
 /// Multiples of the ISO 6469-3 limit: below 1 the vehicle may not be driven, below 2 there is no margin left.
-const ISOLATION_MULTIPLE: Scale = Scale {
-    healthy: 10.0,
-    warning: 2.0,
-    fault: 1.0,
-};
+const ISOLATION_MULTIPLE: Scale = Scale { healthy: 10.0, warning: 2.0, fault: 1.0 };
 /// A motor winding is an AC circuit connected to the DC bus: 500 ohm/V.
 const ISOLATION_OHM_PER_VOLT: f64 = 500.0;
 /// Leakage that the limits of ISO 6469-3 allow at any voltage: 1 V / 500 ohm for AC circuits, 1 V / 100 ohm for DC.
-const LEAKAGE_A: Scale = Scale {
-    healthy: 0.0,
-    warning: 2e-3,
-    fault: 10e-3,
-};
+const LEAKAGE_A: Scale = Scale { healthy: 0.0, warning: 2e-3, fault: 10e-3 };
 /// The resistive part alone has no business beyond the AC limit.
-const RESISTIVE_LEAKAGE_A: Scale = Scale {
-    healthy: 0.0,
-    warning: 1e-3,
-    fault: 2e-3,
-};
+const RESISTIVE_LEAKAGE_A: Scale = Scale { healthy: 0.0, warning: 1e-3, fault: 2e-3 };
 /// tan delta: sound insulation stays below some percent (IEC 60034-27-3 for new windings: 2 to 5 %).
-const TAN_DELTA: Scale = Scale {
-    healthy: 0.01,
-    warning: 0.05,
-    fault: 0.1,
-};
+const TAN_DELTA: Scale = Scale { healthy: 0.01, warning: 0.05, fault: 0.1 };
 /// Kelvin above the limit of the insulation class; 20 K too much leave a quarter of the life.
-const OVERTEMPERATURE_K: Scale = Scale {
-    healthy: -20.0,
-    warning: 0.0,
-    fault: 20.0,
-};
+const OVERTEMPERATURE_K: Scale = Scale { healthy: -20.0, warning: 0.0, fault: 20.0 };
 /// Class F (IEC 60085), where the profile does not say.
 const CLASS_DEFAULT_C: f64 = 155.0;
 /// Where the correction to 40 degC is defined.
@@ -63,9 +39,7 @@ const CORRECTION_RANGE_C: std::ops::RangeInclusive<f64> = -10.0..=150.0;
 const LEAKAGE_FUNDAMENTAL_SHARE: f64 = 0.1;
 
 pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
-    let resistance = prepared
-        .value(Quantity::InsulationResistance)
-        .filter(|r| *r >= 0.0);
+    let resistance = prepared.value(Quantity::InsulationResistance).filter(|r| *r >= 0.0);
     let leakage = leakage_a(prepared);
     let temperature = prepared.value(Quantity::Temperature);
     let mut findings = Findings::default();
@@ -121,9 +95,7 @@ fn judge_temperature(findings: &mut Findings, celsius: f64, class_c: Option<f64>
         if class_c.is_none() {
             findings.remark("insulation class unknown: 155 degC (class F) assumed");
         }
-        findings
-            .evidence
-            .push(line("temperature", "degC", Some(limit), Some(celsius), None));
+        findings.evidence.push(line("temperature", "degC", Some(limit), Some(celsius), None));
     }
 }
 
@@ -171,16 +143,12 @@ fn judge_leakage(findings: &mut Findings, prepared: &Prepared<'_>, amperes: f64)
             findings.feature("dielectric_loss", resistive / capacitive);
             raise(findings, RESISTIVE_LEAKAGE_A.score(resistive));
             raise(findings, TAN_DELTA.score(resistive / capacitive));
-            findings
-                .evidence
-                .push(line("resistive leakage", "A", Some(2e-3), Some(resistive), None));
+            findings.evidence.push(line("resistive leakage", "A", Some(2e-3), Some(resistive), None));
         }
         None => {
             raise(findings, LEAKAGE_A.score(amperes));
             findings.remark("leakage not split into resistive and capacitive part: that takes waveforms of it and of a voltage");
-            findings
-                .evidence
-                .push(line("leakage current", "A", Some(2e-3), Some(amperes), None));
+            findings.evidence.push(line("leakage current", "A", Some(2e-3), Some(amperes), None));
         }
     }
 }
@@ -195,10 +163,7 @@ fn leakage_a(prepared: &Prepared<'_>) -> Option<f64> {
 /// Voltage the isolation must stand: the bus, else the rated one.
 fn voltage_v(prepared: &Prepared<'_>) -> Option<f64> {
     let measured = prepared.value(Quantity::DcBusVoltage).filter(|v| *v > 1.0);
-    measured.or(prepared
-        .profile
-        .rated_voltage_v
-        .filter(|v| v.is_finite() && *v > 1.0))
+    measured.or(prepared.profile.rated_voltage_v.filter(|v| v.is_finite() && *v > 1.0))
 }
 
 /// Fundamental of the leakage split by the phase voltage it is most in phase with: resistive and capacitive RMS, A.
@@ -223,10 +188,7 @@ fn split_leakage(prepared: &Prepared<'_>) -> Option<(f64, f64)> {
         let volts = phasor(v, f0.frequency_hz);
         amperes * volts.conj() / volts.norm()
     };
-    let part = voltages
-        .iter()
-        .map(against)
-        .max_by(|a, b| a.re.total_cmp(&b.re))?;
+    let part = voltages.iter().map(against).max_by(|a, b| a.re.total_cmp(&b.re))?;
     // Leakage leads its voltage by just under 90 degrees; anything else is not capacitive.
     (part.re >= 0.0 && part.im > 0.0).then_some((part.re, part.im))
 }

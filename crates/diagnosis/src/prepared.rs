@@ -42,10 +42,7 @@ impl<'a> Prepared<'a> {
 
     /// Phase current 0..3.
     pub(crate) fn current(&self, phase: usize) -> Result<&Signal, Defect> {
-        self.currents[phase]
-            .get_or_init(|| self.signal(Quantity::CURRENTS[phase]))
-            .as_ref()
-            .map_err(|d| *d)
+        self.currents[phase].get_or_init(|| self.signal(Quantity::CURRENTS[phase])).as_ref().map_err(|d| *d)
     }
 
     /// The phases whose current is usable.
@@ -55,10 +52,7 @@ impl<'a> Prepared<'a> {
 
     /// Vibration axis 0..3.
     pub(crate) fn vibration(&self, axis: usize) -> Result<&Signal, Defect> {
-        self.vibrations[axis]
-            .get_or_init(|| self.signal(Quantity::VIBRATIONS[axis]))
-            .as_ref()
-            .map_err(|d| *d)
+        self.vibrations[axis].get_or_init(|| self.signal(Quantity::VIBRATIONS[axis])).as_ref().map_err(|d| *d)
     }
 
     /// The axes whose vibration is usable.
@@ -106,10 +100,8 @@ impl<'a> Prepared<'a> {
     pub(crate) fn shaft_hz(&self) -> Option<f64> {
         let read = self.value(Quantity::Speed).map(|rpm| rpm.abs() / 60.0);
         let synchronous = || {
-            let pairs = self
-                .profile
-                .pole_pairs
-                .filter(|_| self.profile.motor_type == MotorType::PermanentMagnet)?;
+            let pairs =
+                self.profile.pole_pairs.filter(|_| self.profile.motor_type == MotorType::PermanentMagnet)?;
             Some(self.fundamental()?.frequency_hz / f64::from(pairs))
         };
         read.or_else(synchronous).filter(|hz| *hz > 0.05)
@@ -138,11 +130,7 @@ fn merged(first: &MotorProfile, second: Option<&MotorProfile>) -> MotorProfile {
     let nothing = MotorProfile::default();
     let second = second.unwrap_or(&nothing);
     MotorProfile {
-        motor_type: if first.motor_type == MotorType::Unknown {
-            second.motor_type
-        } else {
-            first.motor_type
-        },
+        motor_type: if first.motor_type == MotorType::Unknown { second.motor_type } else { first.motor_type },
         pole_pairs: first.pole_pairs.or(second.pole_pairs).filter(|p| *p > 0),
         rotor_bars: first.rotor_bars.or(second.rotor_bars),
         rated_current_a: first.rated_current_a.or(second.rated_current_a),

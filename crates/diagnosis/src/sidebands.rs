@@ -72,17 +72,12 @@ pub(crate) fn sideband(
     if low < lobe || high > 0.98 * spectrum.nyquist_hz() {
         return None;
     }
-    let harmonics: Vec<f64> = (-1..=1)
-        .map(|k| harmonic_hz + f64::from(k) * f0.frequency_hz)
-        .collect();
+    let harmonics: Vec<f64> = (-1..=1).map(|k| harmonic_hz + f64::from(k) * f0.frequency_hz).collect();
     let guard = lobe + tolerance_hz;
     let span = FLOOR_SPAN * spectrum.resolution_hz;
     let floor = spectrum.floor(expected_hz, guard, span, &harmonics)?;
     // Without a line there is the floor.
-    let nothing = Line {
-        frequency_hz: expected_hz,
-        amplitude: floor,
-    };
+    let nothing = Line { frequency_hz: expected_hz, amplitude: floor };
     let found = spectrum.line(low, high).unwrap_or(nothing);
     Some(Sideband {
         frequency_hz: found.frequency_hz,
@@ -93,8 +88,5 @@ pub(crate) fn sideband(
 
 /// Pole pairs: from the profile, else the number that makes the slip smallest at the given speed.
 pub(crate) fn pole_pairs(prepared: &Prepared<'_>, f0: Fundamental, shaft_hz: f64) -> f64 {
-    prepared
-        .profile
-        .pole_pairs
-        .map_or_else(|| (f0.frequency_hz / shaft_hz).round().max(1.0), f64::from)
+    prepared.profile.pole_pairs.map_or_else(|| (f0.frequency_hz / shaft_hz).round().max(1.0), f64::from)
 }

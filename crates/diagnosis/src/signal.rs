@@ -83,12 +83,7 @@ impl Signal {
         }
         let samples: Vec<f64> = raw.iter().map(|&x| (f64::from(x) - mean) / rms).collect();
         let clipped = is_clipped(&samples);
-        Ok(Self {
-            samples,
-            rms,
-            rate_hz,
-            clipped,
-        })
+        Ok(Self { samples, rms, rate_hz, clipped })
     }
 
     /// Length, s.
@@ -108,13 +103,8 @@ fn longest_run(samples: &[f32]) -> usize {
 }
 
 fn is_clipped(samples: &[f64]) -> bool {
-    let (low, high) = samples
-        .iter()
-        .fold((0.0f64, 0.0f64), |(l, h), &x| (l.min(x), h.max(x)));
-    let at_rail = samples
-        .iter()
-        .filter(|&&x| x >= RAIL * high || x <= RAIL * low)
-        .count();
+    let (low, high) = samples.iter().fold((0.0f64, 0.0f64), |(l, h), &x| (l.min(x), h.max(x)));
+    let at_rail = samples.iter().filter(|&&x| x >= RAIL * high || x <= RAIL * low).count();
     at_rail as f64 > CLIPPED_FRACTION_MAX * samples.len() as f64
 }
 
@@ -124,11 +114,7 @@ mod tests {
     use vtox_protocol::Quantity;
 
     fn channel(samples: Vec<f32>) -> Channel {
-        Channel {
-            quantity: Quantity::CurrentA,
-            rate_hz: 8000.0,
-            samples,
-        }
+        Channel { quantity: Quantity::CurrentA, rate_hz: 8000.0, samples }
     }
 
     #[test]
@@ -137,10 +123,7 @@ mod tests {
         assert!(Signal::new(&channel(sine.clone())).is_ok());
         assert_eq!(Signal::new(&channel(vec![0.0; 800])).unwrap_err(), Defect::Flat);
         assert_eq!(Signal::new(&channel(vec![5.0; 800])).unwrap_err(), Defect::Flat);
-        assert_eq!(
-            Signal::new(&channel(sine[..60].to_vec())).unwrap_err(),
-            Defect::TooShort
-        );
+        assert_eq!(Signal::new(&channel(sine[..60].to_vec())).unwrap_err(), Defect::TooShort);
         let mut holed = sine.clone();
         holed[400..500].fill(0.0);
         assert_eq!(Signal::new(&channel(holed)).unwrap_err(), Defect::Dropout);
@@ -152,9 +135,7 @@ mod tests {
     #[test]
     fn a_cut_sine_is_clipped_and_a_coarse_one_is_not() {
         let sine = |cut: f32, step: f32| -> Vec<f32> {
-            (0..4000)
-                .map(|i| ((i as f32 * 0.0713).sin().clamp(-cut, cut) / step).round() * step)
-                .collect()
+            (0..4000).map(|i| ((i as f32 * 0.0713).sin().clamp(-cut, cut) / step).round() * step).collect()
         };
         assert!(Signal::new(&channel(sine(0.9, 1e-4))).unwrap().clipped);
         assert!(!Signal::new(&channel(sine(1.0, 1.0 / 60.0))).unwrap().clipped);

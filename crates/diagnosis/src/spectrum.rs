@@ -40,10 +40,7 @@ pub(crate) fn squared_envelope(part: &[Complex<f64>]) -> Vec<f64> {
         let _ = fft.process(&mut input, &mut output);
         output
     };
-    let (real, imaginary) = (
-        transform(Complex::new(1.0, 0.0)),
-        transform(Complex::new(0.0, -1.0)),
-    );
+    let (real, imaginary) = (transform(Complex::new(1.0, 0.0)), transform(Complex::new(0.0, -1.0)));
     real.iter().zip(&imaginary).map(|(r, i)| r * r + i * i).collect()
 }
 
@@ -109,15 +106,8 @@ impl Spectrum {
         let gain: f64 = window.iter().sum();
         let windowed: Vec<f64> = samples.iter().zip(window.iter()).map(|(x, w)| x * w).collect();
         let padded = n.next_power_of_two();
-        let amplitude = rfft(&windowed, padded)
-            .iter()
-            .map(|c| 2.0 * c.norm() / gain)
-            .collect();
-        Self {
-            amplitude,
-            bin_hz: rate_hz / padded as f64,
-            resolution_hz: rate_hz / n as f64,
-        }
+        let amplitude = rfft(&windowed, padded).iter().map(|c| 2.0 * c.norm() / gain).collect();
+        Self { amplitude, bin_hz: rate_hz / padded as f64, resolution_hz: rate_hz / n as f64 }
     }
 
     /// Root of the mean power of the spectra that share the first one's grid.
@@ -154,9 +144,7 @@ impl Spectrum {
     /// The highest line within `[low, high]`, give or take half a bin: a local maximum, and not the skirt of a line beyond.
     pub(crate) fn line(&self, low_hz: f64, high_hz: f64) -> Option<Line> {
         let half = 0.5 * self.bin_hz;
-        let maxima = self
-            .bins(low_hz - half, high_hz + half)
-            .filter(|&i| self.is_maximum(i));
+        let maxima = self.bins(low_hz - half, high_hz + half).filter(|&i| self.is_maximum(i));
         let i = maxima.max_by(|&a, &b| self.amplitude[a].total_cmp(&self.amplitude[b]))?;
         Some(self.interpolated(i))
     }
@@ -169,10 +157,7 @@ impl Spectrum {
     /// A maximum interpolated by a parabola through the logarithms; any other bin as it is.
     fn interpolated(&self, i: usize) -> Line {
         let here = self.amplitude[i];
-        let plain = Line {
-            frequency_hz: i as f64 * self.bin_hz,
-            amplitude: here,
-        };
+        let plain = Line { frequency_hz: i as f64 * self.bin_hz, amplitude: here };
         if !self.is_maximum(i) {
             return plain;
         }
@@ -182,10 +167,7 @@ impl Spectrum {
             return plain;
         }
         let shift = (0.5 * (l - r) / curvature).clamp(-0.5, 0.5);
-        Line {
-            frequency_hz: (i as f64 + shift) * self.bin_hz,
-            amplitude: (m - 0.25 * (l - r) * shift).exp(),
-        }
+        Line { frequency_hz: (i as f64 + shift) * self.bin_hz, amplitude: (m - 0.25 * (l - r) * shift).exp() }
     }
 
     /// Local noise floor: median amplitude within `span_hz` to either side, leaving out what is closer
@@ -235,9 +217,7 @@ mod tests {
     use super::*;
 
     fn sine(n: usize, rate: f64, f: f64, a: f64) -> Vec<f64> {
-        (0..n)
-            .map(|i| a * (TAU * f * i as f64 / rate + 0.4).sin())
-            .collect()
+        (0..n).map(|i| a * (TAU * f * i as f64 / rate + 0.4).sin()).collect()
     }
 
     #[test]

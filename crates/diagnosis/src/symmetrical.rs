@@ -26,11 +26,7 @@ impl Sequence {
 
     /// The same system seen with phases B and C exchanged.
     pub(crate) fn reversed(self) -> Self {
-        Self {
-            positive: self.negative,
-            negative: self.positive,
-            zero: self.zero,
-        }
+        Self { positive: self.negative, negative: self.positive, zero: self.zero }
     }
 
     /// |I2| / |I1|.
@@ -51,11 +47,7 @@ mod tests {
     #[test]
     fn components_of_a_known_system_come_back() {
         let a = Complex::from_polar(1.0, TAU / 3.0);
-        let (p, n, z) = (
-            Complex::new(3.0, 1.0),
-            Complex::new(-0.2, 0.1),
-            Complex::new(0.05, 0.0),
-        );
+        let (p, n, z) = (Complex::new(3.0, 1.0), Complex::new(-0.2, 0.1), Complex::new(0.05, 0.0));
         let s = Sequence::of([p + n + z, a * a * p + a * n + z, a * p + a * a * n + z]);
         for (got, expected) in [(s.positive, p), (s.negative, n), (s.zero, z)] {
             assert!((got - expected).norm() < 1e-12);

@@ -21,17 +21,9 @@ const FAULT: FaultType = FaultType::TurnFault;
 
 /// IEC 60034-1 allows 1 % negative-sequence voltage for long. A cage motor answers with about Z1 / Z2 = 6 times as much in
 /// its current (its starting current in multiples of the rated one), so up to 6 % needs no fault in the winding.
-const UNKNOWN_SUPPLY: Scale = Scale {
-    healthy: 0.02,
-    warning: 0.06,
-    fault: 0.08,
-};
+const UNKNOWN_SUPPLY: Scale = Scale { healthy: 0.02, warning: 0.06, fault: 0.08 };
 /// With the supply's part taken off, what remains comes from sensor errors (class 1: below 1 %) and the winding itself.
-const KNOWN_SUPPLY: Scale = Scale {
-    healthy: 0.01,
-    warning: 0.03,
-    fault: 0.05,
-};
+const KNOWN_SUPPLY: Scale = Scale { healthy: 0.01, warning: 0.03, fault: 0.05 };
 /// Negative-sequence impedance in units of the positive-sequence one, at its smallest: see above.
 const SUPPLY_GAIN: f64 = 6.0;
 /// Share of the rated current below which the load counts as light; no-load currents of cage motors are 0.25 to 0.5 of it.
@@ -100,10 +92,7 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     let (excess, scale) = match &voltage {
         Some(v) => {
             findings.feature("supply_unbalance", v.negative_ratio());
-            (
-                (sensed - SUPPLY_GAIN * light_load * v.negative_ratio()).max(0.0),
-                KNOWN_SUPPLY,
-            )
+            ((sensed - SUPPLY_GAIN * light_load * v.negative_ratio()).max(0.0), KNOWN_SUPPLY)
         }
         None => (sensed, UNKNOWN_SUPPLY),
     };
@@ -120,20 +109,8 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     findings.feature("faulted_phase", phase as f64);
     let name = ["A", "B", "C"][phase];
     findings.evidence = vec![
-        line(
-            "negative-sequence current over positive",
-            "",
-            Some(scale.healthy),
-            Some(ratio),
-            None,
-        ),
-        line(
-            format!("angle of I2 points to phase {name}"),
-            "deg",
-            None,
-            Some(angle_deg(&current)),
-            None,
-        ),
+        line("negative-sequence current over positive", "", Some(scale.healthy), Some(ratio), None),
+        line(format!("angle of I2 points to phase {name}"), "deg", None, Some(angle_deg(&current)), None),
     ];
     findings.advice = Some(format!(
         "Compare the phase resistances and do a surge test, phase {name} first; check the supply for unbalance. A turn \
@@ -145,27 +122,20 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
 fn three_currents<'a>(prepared: &'a Prepared<'_>) -> Result<[&'a Signal; 3], String> {
     if !prepared.block.synchronous {
         return Err(
-            "the channels were not sampled at the same instants: phase relations mean nothing".to_owned(),
+            "the channels were not sampled at the same instants: phase relations mean nothing".to_owned()
         );
     }
     let mut signals = [None; 3];
     for (phase, slot) in signals.iter_mut().enumerate() {
         let signal = prepared.current(phase).map_err(|defect| {
-            format!(
-                "three phase currents are needed: phase {} {}",
-                ["A", "B", "C"][phase],
-                defect.describe()
-            )
+            format!("three phase currents are needed: phase {} {}", ["A", "B", "C"][phase], defect.describe())
         })?;
         *slot = Some(signal);
     }
     let [Some(a), Some(b), Some(c)] = signals else {
         return Err("three phase currents are needed".to_owned());
     };
-    if [b, c]
-        .iter()
-        .any(|s| s.rate_hz != a.rate_hz || s.samples.len() != a.samples.len())
-    {
+    if [b, c].iter().any(|s| s.rate_hz != a.rate_hz || s.samples.len() != a.samples.len()) {
         return Err("the three currents differ in sampling rate or length".to_owned());
     }
     Ok([a, b, c])
@@ -175,19 +145,11 @@ fn three_currents<'a>(prepared: &'a Prepared<'_>) -> Result<[&'a Signal; 3], Str
 /// amperes does not depend on the load, so below [`LIGHT_LOAD`] of the rated current it is related to that instead of I1. 1 where the
 /// rated current is unknown or cannot be in the unit of the samples.
 fn light_load_factor(prepared: &Prepared<'_>, positive_peak_a: f64) -> f64 {
-    let Some(rated_a) = prepared
-        .profile
-        .rated_current_a
-        .filter(|a| a.is_finite() && *a > 0.0)
-    else {
+    let Some(rated_a) = prepared.profile.rated_current_a.filter(|a| a.is_finite() && *a > 0.0) else {
         return 1.0;
     };
     let share = positive_peak_a / (2f64.sqrt() * rated_a);
-    if RATED_SHARE_PLAUSIBLE.contains(&share) {
-        (share / LIGHT_LOAD).min(1.0)
-    } else {
-        1.0
-    }
+    if RATED_SHARE_PLAUSIBLE.contains(&share) { (share / LIGHT_LOAD).min(1.0) } else { 1.0 }
 }
 
 /// Largest deviation of an RMS current from their mean, over the mean (NEMA MG 1, unbalance).
@@ -203,9 +165,7 @@ fn third_harmonic(signals: &[&Signal; 3], fundamentals: &[Complex<f64>; 3], f0: 
         return f64::NAN;
     }
     let pairs = signals.iter().zip(fundamentals);
-    pairs
-        .map(|(s, f)| phasor(s, third_hz).norm() * s.rms / f.norm())
-        .fold(0.0, f64::max)
+    pairs.map(|(s, f)| phasor(s, third_hz).norm() * s.rms / f.norm()).fold(0.0, f64::max)
 }
 
 /// Sequence components of the phase voltages, when they are measured along with the currents and dominated by the

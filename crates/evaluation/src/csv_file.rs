@@ -51,30 +51,18 @@ pub fn read_csv(reader: impl Read, rate_hz: Option<f64>) -> Result<SignalBlock, 
         }
     }
     if columns.is_empty() {
-        return Err(CsvError::NoColumn {
-            found: header.iter().map(str::to_owned).collect(),
-        });
+        return Err(CsvError::NoColumn { found: header.iter().map(str::to_owned).collect() });
     }
 
     let mut times: Vec<Option<f64>> = Vec::new();
     for (row, record) in table.records().enumerate() {
         let record = record?;
-        times.push(
-            time_column
-                .and_then(|i| record.get(i))
-                .and_then(|cell| cell.parse().ok()),
-        );
+        times.push(time_column.and_then(|i| record.get(i)).and_then(|cell| cell.parse().ok()));
         for (i, _, samples) in &mut columns {
             let cell = record.get(*i).unwrap_or_default();
-            let value = cell
-                .parse::<f32>()
-                .ok()
-                .filter(|v| v.is_finite())
-                .ok_or_else(|| CsvError::Number {
-                    row: row + 1,
-                    column: header[*i].to_owned(),
-                    cell: cell.to_owned(),
-                })?;
+            let value = cell.parse::<f32>().ok().filter(|v| v.is_finite()).ok_or_else(|| {
+                CsvError::Number { row: row + 1, column: header[*i].to_owned(), cell: cell.to_owned() }
+            })?;
             samples.push(value);
         }
     }
@@ -89,17 +77,10 @@ pub fn read_csv(reader: impl Read, rate_hz: Option<f64>) -> Result<SignalBlock, 
         .ok_or(CsvError::NoRate)?;
     Ok(SignalBlock {
         start_s: times.as_ref().map(|t| t[0]),
-        clock_jitter: times
-            .as_deref()
-            .zip(period_s)
-            .map(|(t, period)| jitter(t, period)),
+        clock_jitter: times.as_deref().zip(period_s).map(|(t, period)| jitter(t, period)),
         channels: columns
             .into_iter()
-            .map(|(_, quantity, samples)| Channel {
-                quantity,
-                rate_hz,
-                samples,
-            })
+            .map(|(_, quantity, samples)| Channel { quantity, rate_hz, samples })
             .collect(),
         ..SignalBlock::default()
     })
@@ -115,11 +96,7 @@ fn period_s(times: &[f64]) -> Option<f64> {
 /// Largest deviation from the even grid, in periods.
 fn jitter(times: &[f64], period_s: f64) -> f64 {
     let grid = |i: usize| times[0] + i as f64 * period_s;
-    times
-        .iter()
-        .enumerate()
-        .map(|(i, t)| (t - grid(i)).abs() / period_s)
-        .fold(0.0, f64::max)
+    times.iter().enumerate().map(|(i, t)| (t - grid(i)).abs() / period_s).fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -133,10 +110,7 @@ mod tests {
         let current = block.channel(Quantity::CurrentA).unwrap();
         assert_eq!(current.samples, [1.5, 2.5, 3.5]);
         assert!((current.rate_hz - 1000.0).abs() < 1e-6);
-        assert_eq!(
-            block.channel(Quantity::VibrationX).unwrap().samples,
-            [0.1, 0.2, 0.3]
-        );
+        assert_eq!(block.channel(Quantity::VibrationX).unwrap().samples, [0.1, 0.2, 0.3]);
         assert!(block.clock_jitter.unwrap() < 1e-9);
         assert_eq!(block.channels.len(), 2);
     }
@@ -145,21 +119,12 @@ mod tests {
     fn the_rate_can_be_given_and_errors_name_the_place() {
         let block = read_csv("Ia\n1\n2\n".as_bytes(), Some(8000.0)).unwrap();
         assert_eq!(block.channels[0].rate_hz, 8000.0);
-        assert!(matches!(
-            read_csv("Ia\n1\n2\n".as_bytes(), None),
-            Err(CsvError::NoRate)
-        ));
+        assert!(matches!(read_csv("Ia\n1\n2\n".as_bytes(), None), Err(CsvError::NoRate)));
         assert!(matches!(
             read_csv("Ia,Ib\n1,2\n3,x\n".as_bytes(), Some(1.0)),
             Err(CsvError::Number { row: 2, .. })
         ));
-        assert!(matches!(
-            read_csv("a,b\n1,2\n".as_bytes(), Some(1.0)),
-            Err(CsvError::NoColumn { .. })
-        ));
-        assert!(matches!(
-            read_csv("Ia\n".as_bytes(), Some(1.0)),
-            Err(CsvError::Empty)
-        ));
+        assert!(matches!(read_csv("a,b\n1,2\n".as_bytes(), Some(1.0)), Err(CsvError::NoColumn { .. })));
+        assert!(matches!(read_csv("Ia\n".as_bytes(), Some(1.0)), Err(CsvError::Empty)));
     }
 }

@@ -178,40 +178,26 @@ pub fn recordings(
     manifest: &Path,
 ) -> Result<impl Iterator<Item = Result<Recording, ManifestError>> + use<>, ManifestError> {
     let bytes = read(manifest)?;
-    let parsed: Manifest = serde_json::from_slice(&bytes).map_err(|source| ManifestError::Json {
-        path: manifest.to_owned(),
-        source,
-    })?;
+    let parsed: Manifest = serde_json::from_slice(&bytes)
+        .map_err(|source| ManifestError::Json { path: manifest.to_owned(), source })?;
     let directory = manifest.parent().unwrap_or(Path::new("")).to_owned();
-    Ok(parsed
-        .records
-        .into_iter()
-        .map(move |record| load(&directory, record)))
+    Ok(parsed.records.into_iter().map(move |record| load(&directory, record)))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ManifestError> {
-    fs::read(path).map_err(|source| ManifestError::Io {
-        path: path.to_owned(),
-        source,
-    })
+    fs::read(path).map_err(|source| ManifestError::Io { path: path.to_owned(), source })
 }
 
 fn load(directory: &Path, record: Record) -> Result<Recording, ManifestError> {
     let path = directory.join(&record.file);
-    let array = read_npy(&read(&path)?).map_err(|source| ManifestError::Npy {
-        path: path.clone(),
-        source,
-    })?;
+    let array =
+        read_npy(&read(&path)?).map_err(|source| ManifestError::Npy { path: path.clone(), source })?;
     let channels = record.channels.len();
     let (snapshots, samples) = match array.shape[..] {
         [samples, c] if c == channels => (1, samples),
         [snapshots, samples, c] if c == channels => (snapshots, samples),
         _ => {
-            return Err(ManifestError::Shape {
-                path,
-                shape: array.shape,
-                channels,
-            });
+            return Err(ManifestError::Shape { path, shape: array.shape, channels });
         }
     };
     let quantities = quantities(&record.channels);
@@ -259,12 +245,7 @@ fn block(
             Some(Channel {
                 quantity: (*quantity)?,
                 rate_hz: record.sampling_rate_hz,
-                samples: rows
-                    .iter()
-                    .skip(i)
-                    .step_by(quantities.len())
-                    .map(|x| (x * scale) as f32)
-                    .collect(),
+                samples: rows.iter().skip(i).step_by(quantities.len()).map(|x| (x * scale) as f32).collect(),
             })
         })
         .collect();

@@ -47,22 +47,16 @@ pub fn read_npy(bytes: &[u8]) -> Result<Array, NpyError> {
     let (&[major, _minor], rest) = rest.split_first_chunk::<2>().ok_or(NpyError::NotNpy)?;
     let (header_len, rest) = match major {
         1 => {
-            let (len, rest) = rest
-                .split_first_chunk::<2>()
-                .ok_or(NpyError::Header("its length"))?;
+            let (len, rest) = rest.split_first_chunk::<2>().ok_or(NpyError::Header("its length"))?;
             (usize::from(u16::from_le_bytes(*len)), rest)
         }
         2 => {
-            let (len, rest) = rest
-                .split_first_chunk::<4>()
-                .ok_or(NpyError::Header("its length"))?;
+            let (len, rest) = rest.split_first_chunk::<4>().ok_or(NpyError::Header("its length"))?;
             (u32::from_le_bytes(*len) as usize, rest)
         }
         other => return Err(NpyError::Version(other)),
     };
-    let (header, data) = rest
-        .split_at_checked(header_len)
-        .ok_or(NpyError::Header("its end"))?;
+    let (header, data) = rest.split_at_checked(header_len).ok_or(NpyError::Header("its end"))?;
     let header = std::str::from_utf8(header).map_err(|_| NpyError::Header("text"))?;
 
     if entry(header, "fortran_order")?.starts_with("True") {
@@ -107,10 +101,7 @@ fn elements<const N: usize>(
         .ok_or(NpyError::Header("shape"))?;
     let (chunks, rest) = data.as_chunks::<N>();
     if data.len() != expected || !rest.is_empty() {
-        return Err(NpyError::Length {
-            found: data.len(),
-            expected,
-        });
+        return Err(NpyError::Length { found: data.len(), expected });
     }
     Ok(chunks.iter().map(|c| convert(*c)).collect())
 }
@@ -132,46 +123,25 @@ mod tests {
     #[test]
     fn literal_bytes_are_read() {
         let array = read_npy(&file("<i2", "False", "(2, 2)", &[1, 0, 255, 255, 0, 1, 0, 128])).unwrap();
-        assert_eq!(
-            array,
-            Array {
-                shape: vec![2, 2],
-                values: vec![1.0, -1.0, 256.0, -32768.0]
-            }
-        );
+        assert_eq!(array, Array { shape: vec![2, 2], values: vec![1.0, -1.0, 256.0, -32768.0] });
         let array = read_npy(&file("<f8", "False", "(1,)", &1.5f64.to_le_bytes())).unwrap();
-        assert_eq!(
-            array,
-            Array {
-                shape: vec![1],
-                values: vec![1.5]
-            }
-        );
+        assert_eq!(array, Array { shape: vec![1], values: vec![1.5] });
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(read_npy(b"PK\x03\x04"), Err(NpyError::NotNpy));
-        assert_eq!(
-            read_npy(&file("<i2", "True", "(1,)", &[0, 0])),
-            Err(NpyError::FortranOrder)
-        );
+        assert_eq!(read_npy(&file("<i2", "True", "(1,)", &[0, 0])), Err(NpyError::FortranOrder));
         assert_eq!(
             read_npy(&file("<i2", "False", "(3,)", &[0, 0])),
-            Err(NpyError::Length {
-                found: 2,
-                expected: 6
-            })
+            Err(NpyError::Length { found: 2, expected: 6 })
         );
         assert_eq!(
             read_npy(&file(">i2", "False", "(1,)", &[0, 0])),
             Err(NpyError::ElementType(">i2".into()))
         );
         let huge = format!("({}, {})", usize::MAX, usize::MAX);
-        assert_eq!(
-            read_npy(&file("<i2", "False", &huge, &[])),
-            Err(NpyError::Header("shape"))
-        );
+        assert_eq!(read_npy(&file("<i2", "False", &huge, &[])), Err(NpyError::Header("shape")));
     }
 
     proptest! {

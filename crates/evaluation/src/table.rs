@@ -133,11 +133,7 @@ pub fn evaluate(recordings: impl IntoIterator<Item = Recording>) -> Evaluation {
                 healthy_alarms += u32::from(verdicts.values().any(|o| is_alarm(o.status)));
             }
         }
-        records.push(RecordOutcome {
-            id: recording.id,
-            label: recording.label,
-            verdicts,
-        });
+        records.push(RecordOutcome { id: recording.id, label: recording.label, verdicts });
     }
     let per_fault: BTreeMap<FaultType, Scores> = per_fault.into_iter().map(|(f, c)| (f, scores(c))).collect();
     let mean = |figure: fn(&Scores) -> Option<f64>| {
@@ -169,20 +165,14 @@ const fn is_alarm(status: Status) -> bool {
 }
 
 fn outcomes(recording: &Recording) -> BTreeMap<FaultType, Outcome> {
-    let published = diagnose_blocks(
-        recording.blocks.iter().map(|(_, block)| block),
-        &recording.profile,
-    );
+    let published = diagnose_blocks(recording.blocks.iter().map(|(_, block)| block), &recording.profile);
     published
         .into_iter()
         .filter_map(|(fault, mut verdicts)| {
             let several = verdicts.len() > 1;
             let half = verdicts.len() / 2;
             let early = verdicts[..half].iter().filter(|v| is_alarm(v.status)).count();
-            let quiet_until = verdicts
-                .iter()
-                .rposition(|v| !is_alarm(v.status))
-                .map_or(0, |i| i + 1);
+            let quiet_until = verdicts.iter().rposition(|v| !is_alarm(v.status)).map_or(0, |i| i + 1);
             let since = Some(quiet_until).filter(|i| several && *i < verdicts.len());
             let last = verdicts.pop()?;
             let outcome = Outcome {
@@ -206,12 +196,7 @@ fn count(counts: &mut Counts, recording: &Recording, fault: FaultType, outcome: 
         counts.found += u32::from(alarm);
         counts.found_as_fault += u32::from(outcome.status == Status::Fault);
         counts.missed_by_abstaining += u32::from(abstained);
-    } else if !abstained
-        && !recording
-            .secondary_labels
-            .iter()
-            .any(|l| l.fault() == Some(fault))
-    {
+    } else if !abstained && !recording.secondary_labels.iter().any(|l| l.fault() == Some(fault)) {
         counts.without_fault += 1;
         counts.false_alarms += u32::from(alarm);
     }

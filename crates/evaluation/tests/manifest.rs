@@ -76,38 +76,23 @@ fn recordings_are_read_and_counted() {
         record("ill", "turn_fault", "[2000,3]"),
         record("run", "other", "[2,1000,3]"),
     ];
-    let manifest = scratch.write(
-        "manifest.json",
-        format!(r#"{{"records":[{}]}}"#, records.join(",")).as_bytes(),
-    );
+    let manifest =
+        scratch.write("manifest.json", format!(r#"{{"records":[{}]}}"#, records.join(",")).as_bytes());
     let all: Vec<_> = recordings(&manifest).unwrap().collect::<Result<_, _>>().unwrap();
     assert_eq!(all[2].blocks.len(), 2);
     let block = &all[0].blocks[0].1;
-    assert_eq!(
-        block.channels.iter().map(|c| c.quantity).collect::<Vec<_>>(),
-        Quantity::CURRENTS
-    );
+    assert_eq!(block.channels.iter().map(|c| c.quantity).collect::<Vec<_>>(), Quantity::CURRENTS);
     assert!((block.channels[0].samples[0] - 10.0).abs() < 1e-6);
     assert_eq!(block.value(Quantity::Speed), Some(1290.0));
 
     let evaluation = evaluate(all);
     let turn_fault = &evaluation.per_fault[&FaultType::TurnFault];
-    assert_eq!(
-        (turn_fault.counts.found, turn_fault.counts.without_fault),
-        (1, 2),
-        "{evaluation:?}"
-    );
+    assert_eq!((turn_fault.counts.found, turn_fault.counts.without_fault), (1, 2), "{evaluation:?}");
     assert_eq!(turn_fault.f1, Some(1.0));
     assert_eq!(evaluation.per_fault[&FaultType::Bearing].counts.abstained, 3);
     assert_eq!(evaluation.per_fault[&FaultType::Bearing].f1, None);
-    assert_eq!(
-        evaluation.records[2].verdicts[&FaultType::TurnFault].alarms_in_first_half,
-        Some(0)
-    );
-    assert_eq!(
-        evaluation.records[1].verdicts[&FaultType::TurnFault].status,
-        Status::Fault
-    );
+    assert_eq!(evaluation.records[2].verdicts[&FaultType::TurnFault].alarms_in_first_half, Some(0));
+    assert_eq!(evaluation.records[1].verdicts[&FaultType::TurnFault].status, Status::Fault);
 }
 
 #[test]

@@ -9,20 +9,12 @@ use vtox_protocol::{FaultType, Status};
 /// The evaluation, or None with a note where the recordings are absent.
 fn evaluation() -> Option<Evaluation> {
     let directory = std::env::var_os("VTOX_RECORDINGS").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../../shared/data/recordings"
-            ))
-        },
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/recordings")),
         PathBuf::from,
     );
     let manifest = directory.join("manifest.json");
     if !manifest.exists() {
-        println!(
-            "no recordings at {}: set VTOX_RECORDINGS; skipped",
-            directory.display()
-        );
+        println!("no recordings at {}: set VTOX_RECORDINGS; skipped", directory.display());
         return None;
     }
     let all: Result<Vec<_>, _> = recordings(&manifest).unwrap().collect();
@@ -44,11 +36,7 @@ fn faults_are_found_and_healthy_machines_stay_quiet() {
         assert_eq!(scores.counts.missed_by_abstaining, 0, "{fault}: {scores:?}");
     }
     assert!(evaluation.f1 >= 0.95, "{}", evaluation.f1);
-    assert!(
-        evaluation.false_alarms_per_1000_healthy < 50.0,
-        "{}",
-        evaluation.false_alarms_per_1000_healthy
-    );
+    assert!(evaluation.false_alarms_per_1000_healthy < 50.0, "{}", evaluation.false_alarms_per_1000_healthy);
 }
 
 #[test]
@@ -59,21 +47,11 @@ fn every_recording_is_listed_with_all_five_verdicts() {
         assert_eq!(record.verdicts.len(), 5, "{}", record.id);
         for (fault, outcome) in &record.verdicts {
             assert!((0.0..=1.0).contains(&outcome.score), "{} {fault}", record.id);
-            assert_eq!(
-                outcome.status == Status::InsufficientData,
-                !outcome.status.is_evidence()
-            );
-            assert!(
-                outcome.status.is_evidence() || outcome.reason.is_some(),
-                "{} {fault}",
-                record.id
-            );
+            assert_eq!(outcome.status == Status::InsufficientData, !outcome.status.is_evidence());
+            assert!(outcome.status.is_evidence() || outcome.reason.is_some(), "{} {fault}", record.id);
         }
         // Nobody measured insulation.
-        assert_eq!(
-            record.verdicts[&FaultType::Insulation].status,
-            Status::InsufficientData
-        );
+        assert_eq!(record.verdicts[&FaultType::Insulation].status, Status::InsufficientData);
     }
     let text = serde_json::to_value(&evaluation).unwrap();
     assert!(text["per_fault"]["bearing"]["recall"].is_number());

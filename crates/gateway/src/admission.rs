@@ -42,9 +42,7 @@ pub async fn watch(api: Arc<Api>) -> anyhow::Result<()> {
             () = soft.cancelled() => return Ok(()),
             _ = tick.tick() => {}
         }
-        let admission = look(&api)
-            .await
-            .unwrap_or_else(|error| Admission::Unavailable(error.to_string()));
+        let admission = look(&api).await.unwrap_or_else(|error| Admission::Unavailable(error.to_string()));
         let before = api.admission.send_replace(admission.clone());
         if before != admission {
             match &admission {
@@ -75,15 +73,11 @@ async fn look(api: &Api) -> vtox_streams::Result<Admission> {
     }
     let age_s = backlog.oldest_age_ms() / 1_000;
     if age_s >= settings.backlog_age_s {
-        return Ok(Admission::Backlog(format!(
-            "the oldest message has waited {age_s} s; try again later"
-        )));
+        return Ok(Admission::Backlog(format!("the oldest message has waited {age_s} s; try again later")));
     }
     let (used, limit) = api.views.memory().await?;
     if limit > 0 && used as f64 >= settings.backlog_memory_share * limit as f64 {
-        return Ok(Admission::Backlog(format!(
-            "Redis uses {used} of {limit} bytes; try again later"
-        )));
+        return Ok(Admission::Backlog(format!("Redis uses {used} of {limit} bytes; try again later")));
     }
     Ok(Admission::Open)
 }
@@ -93,10 +87,8 @@ async fn broken_promise(api: &Api) -> vtox_streams::Result<Option<String>> {
     if api.service.settings.redis.durability != Durability::Always {
         return Ok(None);
     }
-    let (append_only, fsync) = (
-        api.views.config("appendonly").await?,
-        api.views.config("appendfsync").await?,
-    );
+    let (append_only, fsync) =
+        (api.views.config("appendonly").await?, api.views.config("appendfsync").await?);
     Ok(match (append_only.as_deref(), fsync.as_deref()) {
         (Some("yes") | None, Some("always") | None) => None,
         _ => Some(

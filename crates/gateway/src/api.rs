@@ -97,10 +97,7 @@ pub fn routes(api: Arc<Api>) -> Router {
         .layer(GlobalConcurrencyLimitLayer::new(settings.max_in_flight));
     let ingest = Router::new()
         .route("/vehicles/{vehicle_id}/data", post(ingest::accept))
-        .route(
-            "/simulator/vehicles/{vehicle_id}/data",
-            post(ingest::accept_simulated),
-        )
+        .route("/simulator/vehicles/{vehicle_id}/data", post(ingest::accept_simulated))
         .layer(DefaultBodyLimit::max(settings.body_limit_bytes))
         .layer(limits);
     let queries = Router::new()
@@ -116,18 +113,10 @@ pub fn routes(api: Arc<Api>) -> Router {
         .route("/", get(cluster::root))
         .route("/api/v1/cluster/status", get(cluster::status))
         .fallback(|| async {
-            Refusal::bad(
-                StatusCode::NOT_FOUND,
-                "route",
-                "no such path; GET / lists what there is",
-            )
+            Refusal::bad(StatusCode::NOT_FOUND, "route", "no such path; GET / lists what there is")
         })
         .method_not_allowed_fallback(|| async {
-            Refusal::bad(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method",
-                "this path does not take this method",
-            )
+            Refusal::bad(StatusCode::METHOD_NOT_ALLOWED, "method", "this path does not take this method")
         })
         .layer(middleware::from_fn_with_state(api.clone(), count))
         .with_state(api)
@@ -135,10 +124,7 @@ pub fn routes(api: Arc<Api>) -> Router {
 
 async fn count(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     api.metrics.calls.inc();
-    let peer = request
-        .extensions()
-        .get::<axum::extract::ConnectInfo<SocketAddr>>()
-        .map(|c| c.0);
+    let peer = request.extensions().get::<axum::extract::ConnectInfo<SocketAddr>>().map(|c| c.0);
     let (method, path_length) = (request.method().clone(), request.uri().path().len());
     let response = next.run(request).await.into_response();
     // Without the path: it names the vehicle.

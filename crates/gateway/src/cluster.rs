@@ -17,9 +17,7 @@ const LEASE_MS: u64 = 2_000;
 
 fn lives(members: &vtox_registry::Members, record: &ServiceRecord) -> bool {
     record.status == ServiceStatus::Healthy
-        && members
-            .silence_ms(&record.service_id)
-            .is_some_and(|silence| silence < LEASE_MS)
+        && members.silence_ms(&record.service_id).is_some_and(|silence| silence < LEASE_MS)
 }
 
 /// `GET /`.
@@ -60,12 +58,7 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Value>, Refusal>
     let seen = snapshot(&api).await?;
     let alive = members.services.values().filter(|r| lives(&members, r)).count();
     let total = members.services.len();
-    let has = |kind| {
-        members
-            .services
-            .values()
-            .any(|r| r.service_type == kind && lives(&members, r))
-    };
+    let has = |kind| members.services.values().any(|r| r.service_type == kind && lives(&members, r));
     let nodes: Vec<Value> = members
         .services
         .values()

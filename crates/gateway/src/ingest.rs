@@ -161,11 +161,7 @@ async fn handle((State(api), path, Query(place), headers, body): Request) -> Res
         api.metrics.accepted.inc();
         api.metrics.bytes.inc_by(size);
     }
-    Ok(Answer {
-        vehicle_id,
-        message_id,
-        data_points: block.data_points,
-    })
+    Ok(Answer { vehicle_id, message_id, data_points: block.data_points })
 }
 
 /// The form of a body.
@@ -188,13 +184,7 @@ impl Form {
         let Some(kind) = headers.get(header::CONTENT_TYPE) else {
             return Ok(Self::Json);
         };
-        let kind = kind
-            .to_str()
-            .unwrap_or_default()
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim();
+        let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
         match kind {
             "application/msgpack" | "application/vnd.msgpack" | "application/x-msgpack" => {
                 Ok(Self::MessagePack)
@@ -315,11 +305,8 @@ fn metadata_with(metadata: Option<&str>, location: Option<String>) -> Result<Opt
 /// The id of the message, and whether the client may send it again under the same one.
 fn identity(headers: &HeaderMap, vehicle: &VehicleId, block: &Decoded) -> Result<(MessageId, bool), Refusal> {
     if let Some(key) = headers.get("idempotency-key") {
-        let key = key
-            .to_str()
-            .ok()
-            .filter(|k| !k.is_empty() && k.len() <= MAX_KEY_BYTES)
-            .ok_or_else(|| {
+        let key =
+            key.to_str().ok().filter(|k| !k.is_empty() && k.len() <= MAX_KEY_BYTES).ok_or_else(|| {
                 Refusal::bad(
                     StatusCode::BAD_REQUEST,
                     "idempotency_key",

@@ -31,8 +31,6 @@ async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
         }),
     );
     let api = api::Api::open(service.clone(), clock).await?;
-    service
-        .lifecycle
-        .spawn_vital("admission", admission::watch(api.clone()));
+    service.lifecycle.spawn_vital("admission", admission::watch(api.clone()));
     Ok(api::routes(api))
 }

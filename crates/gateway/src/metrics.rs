@@ -25,10 +25,7 @@ impl Metrics {
     pub fn register(registry: &Registry) -> anyhow::Result<Self> {
         let metrics = Self {
             accepted: IntCounter::new("gateway_accepted_total", "Messages accepted.")?,
-            repeated: IntCounter::new(
-                "gateway_repeated_total",
-                "Messages that had been accepted before.",
-            )?,
+            repeated: IntCounter::new("gateway_repeated_total", "Messages that had been accepted before.")?,
             rejected: IntCounterVec::new(
                 Opts::new("gateway_rejected_total", "Messages not accepted."),
                 &["reason"],

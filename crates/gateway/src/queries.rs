@@ -37,11 +37,8 @@ fn parameters<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refusal> 
 /// `GET /vehicles/{id}/health`.
 pub async fn health(State(api): State<Arc<Api>>, path: Result<Path<String>, PathRejection>) -> Answer {
     let vehicle = vehicle(path)?;
-    let health = api
-        .views
-        .health(&vehicle)
-        .await?
-        .and_then(|t| serde_json::from_str::<VehicleHealth>(&t).ok());
+    let health =
+        api.views.health(&vehicle).await?.and_then(|t| serde_json::from_str::<VehicleHealth>(&t).ok());
     Ok(Json(match health {
         Some(health) => {
             let mut data = json!(health.overall_health);
@@ -81,9 +78,7 @@ pub async fn history(
         .transpose()?;
     let hours = hours.unwrap_or(24.0);
     if !(hours > 0.0 && hours <= MAX_HOURS) {
-        return Err(bad(format!(
-            "hours is {hours}; between 0 and {MAX_HOURS} is expected"
-        )));
+        return Err(bad(format!("hours is {hours}; between 0 and {MAX_HOURS} is expected")));
     }
     let since_ms = api.clock.now_ms().saturating_sub((hours * HOUR_MS as f64) as u64);
     let records: Vec<Value> = api
@@ -137,19 +132,12 @@ pub async fn alerts(State(api): State<Arc<Api>>, query: Result<Query<Limit>, Que
         .take(limit)
         .map(|fields| record(&fields))
         .collect();
-    Ok(Json(
-        json!({"status": "success", "data": {"total_alerts": alerts.len(), "alerts": alerts}}),
-    ))
+    Ok(Json(json!({"status": "success", "data": {"total_alerts": alerts.len(), "alerts": alerts}})))
 }
 
 /// What the monitor last saw; nothing when it is away.
 pub async fn snapshot(api: &Api) -> Result<MonitorSnapshot, Refusal> {
-    Ok(api
-        .views
-        .monitor()
-        .await?
-        .and_then(|t| serde_json::from_str(&t).ok())
-        .unwrap_or_default())
+    Ok(api.views.monitor().await?.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default())
 }
 
 /// `GET /system/performance`.

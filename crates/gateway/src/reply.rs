@@ -18,34 +18,19 @@ pub struct Refusal {
 impl Refusal {
     /// The request is wrong; `detail` names the fix.
     pub fn bad(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            detail: detail.into(),
-            retry_after_s: None,
-            reason,
-        }
+        Self { status, detail: detail.into(), retry_after_s: None, reason }
     }
 
     /// The backlog is at its mark.
     pub fn backlog(detail: impl Into<String>) -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
-        Self {
-            status,
-            detail: detail.into(),
-            retry_after_s: Some(5),
-            reason: "backlog",
-        }
+        Self { status, detail: detail.into(), retry_after_s: Some(5), reason: "backlog" }
     }
 
     /// Redis does not answer or refuses.
     pub fn unavailable(reason: &'static str, detail: impl Into<String>) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self {
-            status,
-            detail: detail.into(),
-            retry_after_s: Some(1),
-            reason,
-        }
+        Self { status, detail: detail.into(), retry_after_s: Some(1), reason }
     }
 }
 
@@ -53,9 +38,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(json!({"detail": self.detail}))).into_response();
         if let Some(seconds) = self.retry_after_s {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

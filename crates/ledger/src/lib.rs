@@ -79,18 +79,14 @@ impl Ledger {
 
     fn result(&self, fields: &HashMap<String, String>, at: EntryId) {
         let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
-        let (Ok(fault), Some(status)) = (
-            field("fault_type").parse::<FaultType>(),
-            Status::from_name(field("status")),
-        ) else {
+        let (Ok(fault), Some(status)) =
+            (field("fault_type").parse::<FaultType>(), Status::from_name(field("status")))
+        else {
             return;
         };
         let mut entries = self.entries();
         if let Ok(entry) = field("original_message_id").parse::<EntryId>() {
-            let last = entries
-                .last_entry
-                .entry((field("vehicle_id").to_owned(), fault))
-                .or_default();
+            let last = entries.last_entry.entry((field("vehicle_id").to_owned(), fault)).or_default();
             let late = entry < *last;
             *last = entry.max(*last);
             entries.out_of_order += u64::from(late);
@@ -99,24 +95,13 @@ impl Ledger {
         let count = &mut seen.counts[fault as usize];
         *count = count.saturating_add(1);
         seen.last_ms = seen.last_ms.max(at.ms);
-        *entries
-            .verdicts
-            .entry(fault)
-            .or_default()
-            .entry(status)
-            .or_default() += 1;
+        *entries.verdicts.entry(fault).or_default().entry(status).or_default() += 1;
         if !status.is_evidence() {
             let evidence: Value = serde_json::from_str(field("evidence")).unwrap_or_default();
             let reason = evidence["reason"].as_str().unwrap_or("no reason given");
             // Figures differ from block to block; the kind of reason does not.
-            let kind: String = reason
-                .chars()
-                .map(|c| if c.is_ascii_digit() { '#' } else { c })
-                .collect();
-            *entries
-                .reasons
-                .entry(format!("{fault} {status}: {kind}"))
-                .or_default() += 1;
+            let kind: String = reason.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
+            *entries.reasons.entry(format!("{fault} {status}: {kind}")).or_default() += 1;
         }
         entries.last_result = Some(Instant::now());
     }
@@ -140,11 +125,8 @@ impl Ledger {
             verdicts: entries.verdicts.clone(),
             reasons: entries.reasons.clone(),
             out_of_order: entries.out_of_order,
-            without_send: entries
-                .results
-                .keys()
-                .filter(|id| !entries.accepted.contains_key(*id))
-                .count() as u64,
+            without_send: entries.results.keys().filter(|id| !entries.accepted.contains_key(*id)).count()
+                as u64,
             ..Balance::default()
         };
         for (message_id, sent_ms) in &entries.accepted {
@@ -173,12 +155,7 @@ impl Ledger {
     /// Whether each of the vehicles has a result of `fault` for an entry that was appended after `since_ms`.
     pub fn answered_since(&self, since_ms: u64, fault: FaultType, vehicles: &[String]) -> bool {
         let entries = self.entries();
-        vehicles.iter().all(|v| {
-            entries
-                .last_entry
-                .get(&(v.clone(), fault))
-                .is_some_and(|e| e.ms > since_ms)
-        })
+        vehicles.iter().all(|v| entries.last_entry.get(&(v.clone(), fault)).is_some_and(|e| e.ms > since_ms))
     }
 
     fn quiet(&self, since: Instant) -> bool {
@@ -205,19 +182,8 @@ impl Follower {
             .ok_or_else(|| anyhow::anyhow!("there is no cluster on this Redis; start one with `vtox up`"))?;
         let newest = Views::new(connection.clone()).newest(keys::RESULTS, 0, 1).await?;
         let now_ms = Janitor::new(connection).redis_now_ms().await?;
-        let position = newest.first().map_or(
-            EntryId {
-                ms: now_ms.saturating_sub(1),
-                seq: 0,
-            },
-            |e| e.id,
-        );
-        Ok(Self {
-            ledger,
-            reader: Reader::new(client),
-            position,
-            topology,
-        })
+        let position = newest.first().map_or(EntryId { ms: now_ms.saturating_sub(1), seq: 0 }, |e| e.id);
+        Ok(Self { ledger, reader: Reader::new(client), position, topology })
     }
 
     /// Fault types every message has a result of.
@@ -262,12 +228,7 @@ impl Follower {
 impl Balance {
     /// Percentiles of the latency.
     pub fn latency(&self) -> Value {
-        let of = |q| {
-            self.latency_ms
-                .as_ref()
-                .filter(|h| !h.is_empty())
-                .map(|h| h.value_at_quantile(q))
-        };
+        let of = |q| self.latency_ms.as_ref().filter(|h| !h.is_empty()).map(|h| h.value_at_quantile(q));
         json!({"p50": of(0.5), "p95": of(0.95), "p99": of(0.99)})
     }
 }

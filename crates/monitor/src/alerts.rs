@@ -37,39 +37,21 @@ pub fn conditions(situation: &Situation<'_>) -> BTreeMap<String, Condition> {
         if *workers == 0 {
             let text =
                 format!("no worker serves {fault}: its messages wait; start one or disable the fault type");
-            let condition = Condition {
-                alert_type: "fault_type_without_worker",
-                text,
-                critical: true,
-            };
+            let condition = Condition { alert_type: "fault_type_without_worker", text, critical: true };
             found.insert(format!("fault_type_without_worker/{fault}"), condition);
         }
     }
     let silent = |record: &&ServiceRecord| {
-        situation
-            .members
-            .silence_ms(&record.service_id)
-            .is_none_or(|silence| silence >= situation.lease_ms)
+        situation.members.silence_ms(&record.service_id).is_none_or(|silence| silence >= situation.lease_ms)
     };
     for record in situation.members.services.values().filter(silent) {
         let text = format!("{} {} does not answer", record.service_name, record.service_id);
-        let condition = Condition {
-            alert_type: "service_down",
-            text,
-            critical: false,
-        };
+        let condition = Condition { alert_type: "service_down", text, critical: false };
         found.insert(format!("service_down/{}", record.service_id), condition);
     }
     if situation.oldest_age_ms >= situation.alert_age_ms {
-        let text = format!(
-            "the oldest message has waited {} s",
-            situation.oldest_age_ms / 1_000
-        );
-        let condition = Condition {
-            alert_type: "backlog_old",
-            text,
-            critical: true,
-        };
+        let text = format!("the oldest message has waited {} s", situation.oldest_age_ms / 1_000);
+        let condition = Condition { alert_type: "backlog_old", text, critical: true };
         found.insert("backlog_old".to_owned(), condition);
     }
     found
@@ -91,9 +73,6 @@ mod tests {
             alert_age_ms: 30_000,
         };
         let found = conditions(&situation);
-        assert_eq!(
-            found.keys().collect::<Vec<_>>(),
-            ["backlog_old", "fault_type_without_worker/bearing"]
-        );
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["backlog_old", "fault_type_without_worker/bearing"]);
     }
 }

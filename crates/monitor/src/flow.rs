@@ -45,16 +45,13 @@ pub fn flow(before: &Sample, now: &Sample, loads: &BTreeMap<String, WorkerLoad>,
         let earlier = before.completed.get(worker);
         for (fault, count) in completed {
             // A counter that fell was reset by a restart of the worker.
-            let base = earlier
-                .and_then(|c| c.get(fault))
-                .copied()
-                .filter(|b| b <= count)
-                .unwrap_or(0);
+            let base = earlier.and_then(|c| c.get(fault)).copied().filter(|b| b <= count).unwrap_or(0);
             *by_fault.entry(*fault).or_default() += (count - base) as f64 / elapsed_s;
         }
     }
     let accepted_rate = now.accepted.saturating_sub(before.accepted) as f64 / elapsed_s;
-    let per_message = |results: f64| results / enabled as f64;
+    // + 0.0: the sum of nothing is -0.0, which JSON would show.
+    let per_message = |results: f64| results / enabled as f64 + 0.0;
     let fresh: Vec<&WorkerLoad> = loads
         .values()
         .filter(|l| now.at_ms.saturating_sub((l.last_updated * 1_000.0) as u64) <= FRESH_MS)
@@ -66,39 +63,23 @@ pub fn flow(before: &Sample, now: &Sample, loads: &BTreeMap<String, WorkerLoad>,
     } else if appearing > 0.0 {
         (per_message(appearing), ThroughputSource::ResultsStream)
     } else if !loads.is_empty() {
-        (
-            per_message(loads.values().map(capacity).sum()),
-            ThroughputSource::Estimate,
-        )
+        (per_message(loads.values().map(capacity).sum()), ThroughputSource::Estimate)
     } else {
         (0.0, ThroughputSource::None)
     };
-    Flow {
-        throughput,
-        source,
-        by_fault,
-        accepted_rate,
-    }
+    Flow { throughput, source, by_fault, accepted_rate }
 }
 
 /// Results per s a worker did on average since its start: all that is left to go by when it no longer reports.
 fn capacity(load: &WorkerLoad) -> f64 {
-    if load.uptime > 0.0 {
-        load.total_completed as f64 / load.uptime
-    } else {
-        0.0
-    }
+    if load.uptime > 0.0 { load.total_completed as f64 / load.uptime } else { 0.0 }
 }
 
 /// Workers a fault type needs for `rate` messages per s that take `time_s` of a core each, at 70 % of the cores.
 pub fn workers_needed(rate: f64, time_s: f64, cores: f64) -> u32 {
     const BUSY: f64 = 0.7;
     let needed = (rate * time_s / (cores.max(1.0) * BUSY)).ceil();
-    if needed.is_finite() {
-        (needed as u32).max(1)
-    } else {
-        1
-    }
+    if needed.is_finite() { (needed as u32).max(1) } else { 1 }
 }
 
 #[cfg(test)]
@@ -128,22 +109,14 @@ mod tests {
 
     fn sample(at_ms: u64, bearing: u64, results_added: u64) -> Sample {
         let completed = [("w".to_owned(), [(FaultType::Bearing, bearing)].into())].into();
-        Sample {
-            at_ms,
-            completed,
-            results_added,
-            accepted: 0,
-        }
+        Sample { at_ms, completed, results_added, accepted: 0 }
     }
 
     #[test]
     fn the_workers_counters_come_first() {
         let loads = [("w".to_owned(), load(12.0))].into();
         let flow = flow(&sample(10_000, 100, 0), &sample(12_000, 300, 0), &loads, 5);
-        assert_eq!(
-            (flow.throughput, flow.source),
-            (20.0, ThroughputSource::WorkerCounters)
-        );
+        assert_eq!((flow.throughput, flow.source), (20.0, ThroughputSource::WorkerCounters));
         assert_eq!(flow.by_fault[&FaultType::Bearing], 100.0);
     }
 
@@ -151,21 +124,10 @@ mod tests {
     fn then_the_results_then_an_estimate() {
         let stale = [("w".to_owned(), load(1.0))].into();
         let results = flow(&sample(10_000, 100, 0), &sample(12_000, 100, 100), &stale, 5);
-        assert_eq!(
-            (results.throughput, results.source),
-            (10.0, ThroughputSource::ResultsStream)
-        );
+        assert_eq!((results.throughput, results.source), (10.0, ThroughputSource::ResultsStream));
         let estimate = flow(&sample(10_000, 100, 7), &sample(12_000, 100, 7), &stale, 5);
-        assert_eq!(
-            (estimate.throughput, estimate.source),
-            (10.0, ThroughputSource::Estimate)
-        );
-        let none = flow(
-            &sample(10_000, 100, 7),
-            &sample(12_000, 100, 7),
-            &BTreeMap::new(),
-            5,
-        );
+        assert_eq!((estimate.throughput, estimate.source), (10.0, ThroughputSource::Estimate));
+        let none = flow(&sample(10_000, 100, 7), &sample(12_000, 100, 7), &BTreeMap::new(), 5);
         assert_eq!(none.source, ThroughputSource::None);
     }
 

@@ -21,21 +21,11 @@ fn main() -> ExitCode {
 
 async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
     let member = service.member(FaultSet::EMPTY, "monitor");
-    let report = || Report {
-        healthy: true,
-        ..Report::default()
-    };
-    service
-        .lifecycle
-        .spawn_vital("member", member.run(service.lifecycle.clone(), report));
+    let report = || Report { healthy: true, ..Report::default() };
+    service.lifecycle.spawn_vital("member", member.run(service.lifecycle.clone(), report));
     let snapshots = Sender::new(MonitorSnapshot::default());
     let metrics = metrics::Metrics::register(&service.metrics)?;
-    service
-        .lifecycle
-        .spawn_vital("watch", watch::run(service.clone(), snapshots.clone(), metrics));
+    service.lifecycle.spawn_vital("watch", watch::run(service.clone(), snapshots.clone(), metrics));
     service.readiness.ready();
-    Ok(Router::new().route(
-        "/status",
-        get(move || async move { Json(snapshots.borrow().clone()) }),
-    ))
+    Ok(Router::new().route("/status", get(move || async move { Json(snapshots.borrow().clone()) })))
 }

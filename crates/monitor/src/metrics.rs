@@ -27,10 +27,7 @@ impl Metrics {
                 "backlog_oldest_age_seconds",
                 "Age of the oldest message without all results.",
             )?,
-            lag: IntGaugeVec::new(
-                Opts::new("backlog_entries", "Messages without a result."),
-                &by_fault,
-            )?,
+            lag: IntGaugeVec::new(Opts::new("backlog_entries", "Messages without a result."), &by_fault)?,
             rate: GaugeVec::new(Opts::new("results_per_second", "Results per s."), &by_fault)?,
             recommended: IntGaugeVec::new(Opts::new("recommended_workers", "Workers needed."), &by_fault)?,
             healthy_services: IntGauge::new("healthy_services", "Services that live.")?,
@@ -60,9 +57,7 @@ impl Metrics {
         for (fault, flow) in &seen.by_fault {
             self.lag.with_label_values(&[fault.name()]).set(flow.lag as i64);
             self.rate.with_label_values(&[fault.name()]).set(flow.rate);
-            self.recommended
-                .with_label_values(&[fault.name()])
-                .set(i64::from(flow.recommended_workers));
+            self.recommended.with_label_values(&[fault.name()]).set(i64::from(flow.recommended_workers));
         }
     }
 }

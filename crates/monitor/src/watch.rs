@@ -110,11 +110,7 @@ impl Watcher {
         let flow = flow(&before, &now, &members.loads, self.topology.enabled.len());
         let times = self.processing_times(members.redis_now_ms).await?;
         let workers = self.living_workers(&members);
-        let alive: Vec<_> = members
-            .loads
-            .values()
-            .filter(|l| self.lives(&members, &l.worker_id))
-            .collect();
+        let alive: Vec<_> = members.loads.values().filter(|l| self.lives(&members, &l.worker_id)).collect();
         let completed: u64 = alive.iter().map(|l| l.total_completed).sum();
         let failed: u64 = alive.iter().map(|l| l.total_failed).sum();
         let cores = alive.iter().map(|l| l.cores).fold(1.0, f64::max);
@@ -133,11 +129,7 @@ impl Watcher {
                 completed as f64 / (completed + failed) as f64
             },
             active_consumers: alive.len() as u32,
-            healthy_services: members
-                .services
-                .keys()
-                .filter(|id| self.lives(&members, id))
-                .count() as u32,
+            healthy_services: members.services.keys().filter(|id| self.lives(&members, id)).count() as u32,
             total_services: members.services.len() as u32,
             timestamp: clock::timestamp(),
             redis_ms: members.redis_now_ms,
@@ -168,19 +160,14 @@ impl Watcher {
         });
         seen.alerts = found.values().map(|c| c.text.clone()).collect();
         self.raise(found).await;
-        self.views
-            .leave_monitor(&serde_json::to_string(&seen)?, SNAPSHOT_MS)
-            .await?;
+        self.views.leave_monitor(&serde_json::to_string(&seen)?, SNAPSHOT_MS).await?;
         Ok(seen)
     }
 
     fn lives(&self, members: &Members, id: &str) -> bool {
         let lease_ms = self.service.settings.coordinator.worker_lease_ms;
         members.silence_ms(id).is_some_and(|silence| silence < lease_ms)
-            && members
-                .services
-                .get(id)
-                .is_some_and(|r| r.status == ServiceStatus::Healthy)
+            && members.services.get(id).is_some_and(|r| r.status == ServiceStatus::Healthy)
     }
 
     /// Workers that live, per enabled fault type.
@@ -193,30 +180,19 @@ impl Watcher {
         self.topology
             .enabled
             .iter()
-            .map(|fault| {
-                (
-                    fault,
-                    workers.iter().filter(|r| r.capabilities.contains(fault)).count() as u32,
-                )
-            })
+            .map(|fault| (fault, workers.iter().filter(|r| r.capabilities.contains(fault)).count() as u32))
             .collect()
     }
 
     /// Messages every enabled fault type has answered.
     fn answered(&self, backlog: &Backlog) -> u64 {
-        backlog
-            .partitions
-            .iter()
-            .map(|p| p.by_fault.iter().map(|(_, g)| g.read).min().unwrap_or(0))
-            .sum()
+        backlog.partitions.iter().map(|p| p.by_fault.iter().map(|(_, g)| g.read).min().unwrap_or(0)).sum()
     }
 
     /// Mean time of each detector over the last entries of the stream of processing times, s.
     async fn processing_times(&self, redis_now_ms: u64) -> anyhow::Result<BTreeMap<FaultType, f64>> {
-        let entries = self
-            .views
-            .newest(keys::PERFORMANCE, redis_now_ms.saturating_sub(60_000), TIMES)
-            .await?;
+        let entries =
+            self.views.newest(keys::PERFORMANCE, redis_now_ms.saturating_sub(60_000), TIMES).await?;
         let mut sums: BTreeMap<FaultType, (f64, f64)> = BTreeMap::new();
         for fields in entries.iter().map(vtox_streams::Entry::text_fields) {
             let number = |name: &str| fields.get(name)?.parse::<f64>().ok().filter(|n| n.is_finite());
@@ -231,11 +207,7 @@ impl Watcher {
             *total += time * count;
             *messages += count;
         }
-        Ok(sums
-            .into_iter()
-            .filter(|(_, (_, n))| *n > 0.0)
-            .map(|(f, (total, n))| (f, total / n))
-            .collect())
+        Ok(sums.into_iter().filter(|(_, (_, n))| *n > 0.0).map(|(f, (total, n))| (f, total / n)).collect())
     }
 
     /// Writes an alert for each condition that began, and forgets those that ended.
@@ -248,10 +220,7 @@ impl Watcher {
             let fields = [
                 ("alert_type", condition.alert_type.to_owned()),
                 ("vehicle_id", String::new()),
-                (
-                    "severity",
-                    if condition.critical { "critical" } else { "warning" }.to_owned(),
-                ),
+                ("severity", if condition.critical { "critical" } else { "warning" }.to_owned()),
                 ("message", condition.text.clone()),
                 ("health_score", String::new()),
                 ("critical_faults", "[]".to_owned()),

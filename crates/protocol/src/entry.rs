@@ -101,17 +101,11 @@ pub fn decode_entry(
     let vehicle_id = match text("vehicle_id").map(VehicleId::new) {
         Some(Ok(id)) => id,
         Some(Err(e)) => {
-            return Err(Undecodable {
-                vehicle_id: None,
-                reason: e.to_string(),
-            });
+            return Err(Undecodable { vehicle_id: None, reason: e.to_string() });
         }
         None => {
             let reason = "field vehicle_id is missing or not UTF-8".to_owned();
-            return Err(Undecodable {
-                vehicle_id: None,
-                reason,
-            });
+            return Err(Undecodable { vehicle_id: None, reason });
         }
     };
     let decoded = match (fields.get("sensor_data"), fields.get("block")) {
@@ -123,10 +117,7 @@ pub fn decode_entry(
         Ok(block) => Ok(block),
         Err(BlockError::Content(reason)) => Err(reason),
         Err(e @ BlockError::Syntax(_)) => {
-            return Err(Undecodable {
-                vehicle_id: Some(vehicle_id),
-                reason: e.to_string(),
-            });
+            return Err(Undecodable { vehicle_id: Some(vehicle_id), reason: e.to_string() });
         }
     };
     Ok(Message {

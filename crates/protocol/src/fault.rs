@@ -23,13 +23,8 @@ pub enum FaultType {
 
 impl FaultType {
     /// All fault types, in the order in which they are listed everywhere.
-    pub const ALL: [FaultType; 5] = [
-        Self::TurnFault,
-        Self::Insulation,
-        Self::Bearing,
-        Self::Eccentricity,
-        Self::BrokenBar,
-    ];
+    pub const ALL: [FaultType; 5] =
+        [Self::TurnFault, Self::Insulation, Self::Bearing, Self::Eccentricity, Self::BrokenBar];
 
     /// Name on the wire.
     pub const fn name(self) -> &'static str {
@@ -95,10 +90,7 @@ impl FromStr for FaultType {
     type Err = UnknownFaultType;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|f| f.name() == text)
-            .ok_or_else(|| UnknownFaultType(text.to_owned()))
+        Self::ALL.into_iter().find(|f| f.name() == text).ok_or_else(|| UnknownFaultType(text.to_owned()))
     }
 }
 
@@ -165,11 +157,7 @@ impl FromStr for FaultSet {
         if text.trim() == "all" {
             return Ok(Self::ALL);
         }
-        text.split(',')
-            .map(str::trim)
-            .filter(|t| !t.is_empty())
-            .map(FaultType::from_str)
-            .collect()
+        text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(FaultType::from_str).collect()
     }
 }
 

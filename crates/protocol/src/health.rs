@@ -90,13 +90,7 @@ pub struct VehicleHealth {
 impl OverallHealth {
     /// Puts the latest results together.
     pub fn of(states: &BTreeMap<FaultType, FaultState>) -> Self {
-        let with = |status| {
-            states
-                .iter()
-                .filter(move |(_, s)| s.status == status)
-                .map(|(f, _)| *f)
-                .collect()
-        };
+        let with = |status| states.iter().filter(move |(_, s)| s.status == status).map(|(f, _)| *f).collect();
         let fault_summary = FaultSummary {
             critical_faults: with(Status::Fault),
             warnings: with(Status::Warning),
@@ -121,11 +115,7 @@ impl OverallHealth {
             health_score: known.then(|| (100.0 - 100.0 * total_score).clamp(0.0, 100.0)),
             total_score,
             fault_summary,
-            last_updated: states
-                .values()
-                .map(|s| s.timestamp.clone())
-                .max()
-                .unwrap_or_default(),
+            last_updated: states.values().map(|s| s.timestamp.clone()).max().unwrap_or_default(),
         }
     }
 }
@@ -153,10 +143,8 @@ mod tests {
 
     #[test]
     fn any_fault_is_critical_and_weights_add() {
-        let h = health(&[
-            (FaultType::TurnFault, Status::Fault, 0.8),
-            (FaultType::Bearing, Status::Normal, 0.2),
-        ]);
+        let h =
+            health(&[(FaultType::TurnFault, Status::Fault, 0.8), (FaultType::Bearing, Status::Normal, 0.2)]);
         assert_eq!(h.overall_status, OverallStatus::Critical);
         assert_eq!(h.health_score, Some(75.0));
     }
@@ -174,10 +162,7 @@ mod tests {
 
     #[test]
     fn without_evidence_nothing_is_known() {
-        for h in [
-            health(&[]),
-            health(&[(FaultType::BrokenBar, Status::NotApplicable, 0.0)]),
-        ] {
+        for h in [health(&[]), health(&[(FaultType::BrokenBar, Status::NotApplicable, 0.0)])] {
             assert_eq!(h.overall_status, OverallStatus::Unknown);
             assert_eq!(h.health_score, None);
         }

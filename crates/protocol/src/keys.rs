@@ -88,10 +88,9 @@ impl FromStr for Partition {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "bare" => Ok(Self::Bare),
-            n => n
-                .parse()
-                .map(Self::Numbered)
-                .map_err(|_| format!("{n:?} is no partition: bare or a number")),
+            n => {
+                n.parse().map(Self::Numbered).map_err(|_| format!("{n:?} is no partition: bare or a number"))
+            }
         }
     }
 }
@@ -104,9 +103,7 @@ impl Serialize for Partition {
 
 impl<'de> Deserialize<'de> for Partition {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -175,9 +172,9 @@ impl Topology {
 
 /// FNV-1a with a final mix. It places vehicles for ever: it must never change.
 fn stable_hash(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
 }
@@ -188,10 +185,7 @@ mod tests {
     use crate::FaultSet;
 
     fn topology(partitions: u16) -> Topology {
-        Topology {
-            partitions,
-            enabled: FaultSet::ALL,
-        }
+        Topology { partitions, enabled: FaultSet::ALL }
     }
 
     #[test]
@@ -199,10 +193,7 @@ mod tests {
         let p = Partition::Numbered(17);
         assert_eq!(p.stream(), "motor_raw_data:{vtox-0}:17");
         assert_eq!(p.ownership(FaultType::Bearing), "vtox:{vtox-0}:owner:bearing:17");
-        assert_eq!(
-            Partition::Bare.state(FaultType::Bearing),
-            "vtox:{motor_raw_data}:state:bearing:bare"
-        );
+        assert_eq!(Partition::Bare.state(FaultType::Bearing), "vtox:{motor_raw_data}:state:bearing:bare");
     }
 
     #[test]
@@ -219,9 +210,7 @@ mod tests {
         let mut counts = [0_u32; 64];
         for n in 0..6_400 {
             let id = VehicleId::new(&format!("粤B·SEAL·2024{n:05}")).unwrap();
-            let Partition::Numbered(p) = topology(64).partition_of(&id) else {
-                panic!("bare")
-            };
+            let Partition::Numbered(p) = topology(64).partition_of(&id) else { panic!("bare") };
             counts[usize::from(p)] += 1;
         }
         assert!(counts.iter().all(|c| (60..=140).contains(c)), "{counts:?}");

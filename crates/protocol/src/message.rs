@@ -53,10 +53,8 @@ impl MessageId {
 
     fn derive(parts: &[&str]) -> Self {
         // Length-prefixed, so that no two lists of parts share their bytes.
-        let name: Vec<u8> = parts
-            .iter()
-            .flat_map(|p| (p.len() as u64).to_be_bytes().into_iter().chain(p.bytes()))
-            .collect();
+        let name: Vec<u8> =
+            parts.iter().flat_map(|p| (p.len() as u64).to_be_bytes().into_iter().chain(p.bytes())).collect();
         Self(Uuid::new_v5(&CLIENT_NAMESPACE, &name).to_string())
     }
 
@@ -103,10 +101,7 @@ impl FromStr for EntryId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
             let (ms, seq) = text.split_once('-')?;
-            Some(Self {
-                ms: ms.parse().ok()?,
-                seq: seq.parse().ok()?,
-            })
+            Some(Self { ms: ms.parse().ok()?, seq: seq.parse().ok()? })
         };
         parse().ok_or_else(|| InvalidEntryId(text.to_owned()))
     }
@@ -118,10 +113,7 @@ mod tests {
 
     #[test]
     fn entry_ids_order_as_redis_orders_them() {
-        let ids: Vec<EntryId> = ["9-0", "10-0", "10-9", "10-10"]
-            .iter()
-            .map(|t| t.parse().unwrap())
-            .collect();
+        let ids: Vec<EntryId> = ["9-0", "10-0", "10-9", "10-10"].iter().map(|t| t.parse().unwrap()).collect();
         assert!(ids.is_sorted());
         assert_eq!(ids[3].to_string(), "10-10");
         for bad in ["", "1", "1-", "-1", "1-2-3", "a-b"] {
@@ -133,18 +125,9 @@ mod tests {
     fn client_ids_are_stable_and_separate() {
         let (a, b) = (VehicleId::new("A").unwrap(), VehicleId::new("B").unwrap());
         // Literal: another derivation would accept every message in flight twice after an upgrade.
-        assert_eq!(
-            MessageId::from_client_key(&a, "k").as_str(),
-            "f379b597-70e3-5285-8baa-77b4a38a6906"
-        );
-        assert_ne!(
-            MessageId::from_client_key(&a, "k"),
-            MessageId::from_client_key(&b, "k")
-        );
-        assert_ne!(
-            MessageId::from_sequence(&a, "1", 23),
-            MessageId::from_sequence(&a, "12", 3)
-        );
+        assert_eq!(MessageId::from_client_key(&a, "k").as_str(), "f379b597-70e3-5285-8baa-77b4a38a6906");
+        assert_ne!(MessageId::from_client_key(&a, "k"), MessageId::from_client_key(&b, "k"));
+        assert_ne!(MessageId::from_sequence(&a, "1", 23), MessageId::from_sequence(&a, "12", 3));
         assert_ne!(MessageId::mint(5), MessageId::mint(5));
     }
 

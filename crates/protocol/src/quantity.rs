@@ -101,10 +101,7 @@ impl Quantity {
 
     /// The canonical name on the wire.
     pub fn name(self) -> &'static str {
-        ALIASES
-            .iter()
-            .find(|(_, q)| *q == self)
-            .map_or("", |(name, _)| name)
+        ALIASES.iter().find(|(_, q)| *q == self).map_or("", |(name, _)| name)
     }
 
     /// The quantity a column name stands for, in any of the spellings met in the field.

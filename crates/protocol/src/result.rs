@@ -43,19 +43,13 @@ impl DiagnosisResult {
             ("status", verdict.status.to_string()),
             ("score", format!("{:.4}", verdict.score)),
             ("features", json(&verdict.features)),
-            (
-                "charts",
-                verdict.charts.as_ref().map_or_else(|| "{}".to_owned(), json),
-            ),
+            ("charts", verdict.charts.as_ref().map_or_else(|| "{}".to_owned(), json)),
             ("consumer_id", self.consumer_id.clone()),
             ("processing_time", format!("{:.6}", self.processing_time_s)),
             ("original_message_id", self.original_message_id.to_string()),
             ("message_id", self.message_id.to_string()),
             ("severity", verdict.severity.map_or("", Severity::name).to_owned()),
-            (
-                "evidence",
-                evidence_json(&verdict.evidence, verdict.reason.as_deref()),
-            ),
+            ("evidence", evidence_json(&verdict.evidence, verdict.reason.as_deref())),
             ("advice", verdict.advice.clone().unwrap_or_default()),
             ("model_version", verdict.model_version.clone()),
         ];
@@ -70,23 +64,14 @@ impl DiagnosisResult {
         let get = |name: &'static str| fields.get(name).map(String::as_str).ok_or(MalformedResult(name));
         let text = |name: &str| fields.get(name).filter(|t| !t.is_empty()).cloned();
         let number = |name: &'static str| {
-            get(name)?
-                .parse::<f64>()
-                .ok()
-                .filter(|v| v.is_finite())
-                .ok_or(MalformedResult(name))
+            get(name)?.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or(MalformedResult(name))
         };
-        let evidence: EvidenceJson = text("evidence")
-            .and_then(|t| serde_json::from_str(&t).ok())
-            .unwrap_or_default();
-        let charts: Charts = text("charts")
-            .and_then(|t| serde_json::from_str(&t).ok())
-            .unwrap_or_default();
+        let evidence: EvidenceJson =
+            text("evidence").and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
+        let charts: Charts = text("charts").and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
         Ok(Self {
             vehicle_id: VehicleId::new(get("vehicle_id")?).map_err(|_| MalformedResult("vehicle_id"))?,
-            fault_type: get("fault_type")?
-                .parse()
-                .map_err(|_| MalformedResult("fault_type"))?,
+            fault_type: get("fault_type")?.parse().map_err(|_| MalformedResult("fault_type"))?,
             timestamp: get("timestamp")?.to_owned(),
             verdict: Verdict {
                 status: Status::from_name(get("status")?).ok_or(MalformedResult("status"))?,
@@ -126,10 +111,7 @@ struct EvidenceJson {
 }
 
 fn evidence_json(lines: &[Evidence], reason: Option<&str>) -> String {
-    json(&EvidenceJson {
-        reason: reason.map(str::to_owned),
-        lines: lines.to_vec(),
-    })
+    json(&EvidenceJson { reason: reason.map(str::to_owned), lines: lines.to_vec() })
 }
 
 /// JSON of plain maps and numbers, which cannot fail.
@@ -151,11 +133,7 @@ pub fn result_health_score(score: f64) -> f64 {
 
 /// Features with names in order, for tests and callers that build verdicts.
 pub fn features<const N: usize>(pairs: [(&str, f64); N]) -> BTreeMap<String, f64> {
-    pairs
-        .into_iter()
-        .filter(|(_, v)| v.is_finite())
-        .map(|(k, v)| (k.to_owned(), v))
-        .collect()
+    pairs.into_iter().filter(|(_, v)| v.is_finite()).map(|(k, v)| (k.to_owned(), v)).collect()
 }
 
 #[cfg(test)]
@@ -205,18 +183,12 @@ mod tests {
 
     #[test]
     fn fields_read_back() {
-        let map: HashMap<String, String> = result()
-            .fields()
-            .into_iter()
-            .map(|(k, v)| (k.to_owned(), v))
-            .collect();
+        let map: HashMap<String, String> =
+            result().fields().into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         assert_eq!(DiagnosisResult::from_fields(&map), Ok(result()));
         let mut broken = map;
         broken.insert("score".into(), "NaN".into());
-        assert_eq!(
-            DiagnosisResult::from_fields(&broken),
-            Err(MalformedResult("score"))
-        );
+        assert_eq!(DiagnosisResult::from_fields(&broken), Err(MalformedResult("score")));
     }
 
     #[test]

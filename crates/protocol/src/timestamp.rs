@@ -5,9 +5,7 @@ use jiff::{Timestamp, tz::Offset};
 /// `2026-11-20T08:00:00.123+00:00` for milliseconds since 1970. An offset of digits, not `Z`:
 /// older Python clients parse only that.
 pub fn iso8601(epoch_ms: u64) -> String {
-    let stamp = i64::try_from(epoch_ms)
-        .ok()
-        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let stamp = i64::try_from(epoch_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     match stamp {
         Some(stamp) => stamp.display_with_offset(Offset::UTC).to_string(),
         None => String::from("9999-12-31T23:59:59+00:00"),
@@ -30,14 +28,8 @@ mod tests {
     #[test]
     fn stamps_are_written_with_an_offset_and_read_with_or_without_one() {
         assert_eq!(iso8601(1_763_712_000_123), "2025-11-21T08:00:00.123+00:00");
-        assert_eq!(
-            parse_iso8601("2025-11-21T08:00:00.123456"),
-            Some(1_763_712_000_123)
-        );
-        assert_eq!(
-            parse_iso8601("2025-11-21T16:00:00.123+08:00"),
-            Some(1_763_712_000_123)
-        );
+        assert_eq!(parse_iso8601("2025-11-21T08:00:00.123456"), Some(1_763_712_000_123));
+        assert_eq!(parse_iso8601("2025-11-21T16:00:00.123+08:00"), Some(1_763_712_000_123));
         assert_eq!(parse_iso8601("yesterday"), None);
     }
 }

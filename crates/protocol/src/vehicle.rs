@@ -98,10 +98,7 @@ mod tests {
     #[test]
     fn decomposed_and_composed_spellings_are_one_vehicle() {
         assert_eq!(VehicleId::new("e\u{301}-1"), VehicleId::new("\u{e9}-1"));
-        assert_eq!(
-            VehicleId::new("粤B·SEAL·202412345").unwrap().as_str(),
-            "粤B·SEAL·202412345"
-        );
+        assert_eq!(VehicleId::new("粤B·SEAL·202412345").unwrap().as_str(), "粤B·SEAL·202412345");
     }
 
     #[test]
@@ -109,10 +106,7 @@ mod tests {
         assert_eq!(VehicleId::new("  "), Err(InvalidVehicleId::Empty));
         assert_eq!(VehicleId::new("a/b"), Err(InvalidVehicleId::Character('/')));
         assert_eq!(VehicleId::new("a\u{0}b"), Err(InvalidVehicleId::Character('\0')));
-        assert_eq!(
-            VehicleId::new(&"x".repeat(10_000)),
-            Err(InvalidVehicleId::TooLong(10_000))
-        );
+        assert_eq!(VehicleId::new(&"x".repeat(10_000)), Err(InvalidVehicleId::TooLong(10_000)));
     }
 
     proptest! {

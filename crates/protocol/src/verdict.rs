@@ -22,13 +22,8 @@ pub enum Status {
 
 impl Status {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Normal,
-        Self::Warning,
-        Self::Fault,
-        Self::InsufficientData,
-        Self::NotApplicable,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Normal, Self::Warning, Self::Fault, Self::InsufficientData, Self::NotApplicable];
 
     /// Name on the wire.
     pub const fn name(self) -> &'static str {

@@ -51,17 +51,8 @@ fn columns_may_have_their_own_rate_and_a_profile() {
         "sampling_rate": 8000, "start": 3.5, "synchronous": false, "motor": {"pole_pairs": 2}}"#;
     let block = decode_json(json.as_bytes()).unwrap();
     assert_eq!(block.channel(Quantity::VibrationX).unwrap().rate_hz, 25600.0);
-    assert_eq!(
-        block.channel(Quantity::CurrentA).unwrap().samples,
-        [1.0, 2.0, 3.0]
-    );
-    assert_eq!(
-        block.profile,
-        Some(MotorProfile {
-            pole_pairs: Some(2),
-            ..MotorProfile::default()
-        })
-    );
+    assert_eq!(block.channel(Quantity::CurrentA).unwrap().samples, [1.0, 2.0, 3.0]);
+    assert_eq!(block.profile, Some(MotorProfile { pole_pairs: Some(2), ..MotorProfile::default() }));
     assert!(!block.synchronous);
 }
 
@@ -91,20 +82,13 @@ fn what_is_no_block_is_a_syntax_error() {
         r#"{"data": [{"Ia": null}], "sampling_rate": 1}"#,
         r#"{"data": [{"Ia": 1}], "sampling_rate": "fast"}"#,
     ] {
-        assert!(
-            matches!(decode_json(json.as_bytes()), Err(BlockError::Syntax(_))),
-            "{json}"
-        );
+        assert!(matches!(decode_json(json.as_bytes()), Err(BlockError::Syntax(_))), "{json}");
     }
 }
 
 fn small_block() -> SignalBlock {
     SignalBlock {
-        channels: vec![Channel {
-            quantity: Quantity::CurrentA,
-            rate_hz: 8000.0,
-            samples: vec![1.0, -2.5],
-        }],
+        channels: vec![Channel { quantity: Quantity::CurrentA, rate_hz: 8000.0, samples: vec![1.0, -2.5] }],
         readings: [(Quantity::Temperature, 65.0)].into(),
         ..SignalBlock::default()
     }
@@ -146,74 +130,43 @@ fn broken_binary_is_refused() {
 fn entries_by_hand_get_an_identity_and_poison_names_its_vehicle() {
     let id: EntryId = "7-1".parse().unwrap();
     let entry = |pairs: &[(&str, &str)]| -> HashMap<String, Vec<u8>> {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), v.as_bytes().to_vec()))
-            .collect()
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), v.as_bytes().to_vec())).collect()
     };
-    let good = entry(&[
-        ("vehicle_id", "V1"),
-        ("sensor_data", r#"{"data":[{"Ia":1}],"sampling_rate":1}"#),
-    ]);
+    let good = entry(&[("vehicle_id", "V1"), ("sensor_data", r#"{"data":[{"Ia":1}],"sampling_rate":1}"#)]);
     let message = decode_entry("motor_raw_data", id, &good).unwrap();
     assert_eq!(message.message_id.as_str(), "motor_raw_data/7-1");
     assert!(message.block.is_ok());
 
     let empty = entry(&[("vehicle_id", "V1"), ("sensor_data", "{}")]);
     assert!(
-        decode_entry("motor_raw_data", id, &empty)
-            .unwrap()
-            .block
-            .unwrap_err()
-            .contains("data is missing")
+        decode_entry("motor_raw_data", id, &empty).unwrap().block.unwrap_err().contains("data is missing")
     );
 
     let poison = entry(&[("vehicle_id", "V1"), ("sensor_data", "not json")]);
     let undecodable = decode_entry("motor_raw_data", id, &poison).unwrap_err();
     assert_eq!(undecodable.vehicle_id.unwrap().as_str(), "V1");
 
-    assert_eq!(
-        decode_entry("motor_raw_data", id, &entry(&[]))
-            .unwrap_err()
-            .vehicle_id,
-        None
-    );
+    assert_eq!(decode_entry("motor_raw_data", id, &entry(&[])).unwrap_err().vehicle_id, None);
 }
 
 fn any_block() -> impl Strategy<Value = SignalBlock> {
     let quantities = prop::sample::subsequence(
-        vec![
-            Quantity::CurrentA,
-            Quantity::CurrentB,
-            Quantity::DcBusVoltage,
-            Quantity::VibrationX,
-        ],
+        vec![Quantity::CurrentA, Quantity::CurrentB, Quantity::DcBusVoltage, Quantity::VibrationX],
         1..4,
     );
     let samples = prop::collection::vec(-1e6_f32..1e6, 1..40);
-    (
-        quantities,
-        samples,
-        1.0..1e6_f64,
-        prop::option::of(0.0..1e9_f64),
-        any::<bool>(),
+    (quantities, samples, 1.0..1e6_f64, prop::option::of(0.0..1e9_f64), any::<bool>()).prop_map(
+        |(quantities, samples, rate_hz, start_s, synchronous)| SignalBlock {
+            start_s,
+            synchronous,
+            channels: quantities
+                .into_iter()
+                .map(|quantity| Channel { quantity, rate_hz, samples: samples.clone() })
+                .collect(),
+            readings: [(Quantity::Speed, 1480.0)].into(),
+            ..SignalBlock::default()
+        },
     )
-        .prop_map(
-            |(quantities, samples, rate_hz, start_s, synchronous)| SignalBlock {
-                start_s,
-                synchronous,
-                channels: quantities
-                    .into_iter()
-                    .map(|quantity| Channel {
-                        quantity,
-                        rate_hz,
-                        samples: samples.clone(),
-                    })
-                    .collect(),
-                readings: [(Quantity::Speed, 1480.0)].into(),
-                ..SignalBlock::default()
-            },
-        )
 }
 
 proptest! {

@@ -42,11 +42,7 @@ impl Lease {
     /// now. A new term is larger than `least_term`.
     pub async fn take(&self, id: &str, length: Duration, least_term: u64) -> Result<Holder> {
         let mut call = self.take.prepare_invoke();
-        call.key(self.key)
-            .key(&self.term_key)
-            .arg(id)
-            .arg(length.as_millis() as u64)
-            .arg(least_term);
+        call.key(self.key).key(&self.term_key).arg(id).arg(length.as_millis() as u64).arg(least_term);
         let (id, term): (String, u64) = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(Holder { id, term })
     }
@@ -65,16 +61,11 @@ impl Lease {
 
     /// Who holds it, read only.
     pub async fn holder(&self) -> Result<Option<Holder>> {
-        let held: Option<String> = redis::cmd("GET")
-            .arg(self.key)
-            .query_async(&mut self.connection.clone())
-            .await?;
+        let held: Option<String> =
+            redis::cmd("GET").arg(self.key).query_async(&mut self.connection.clone()).await?;
         Ok(held.and_then(|text| {
             let (term, id) = text.split_once(':')?;
-            Some(Holder {
-                id: id.to_owned(),
-                term: term.parse().ok()?,
-            })
+            Some(Holder { id: id.to_owned(), term: term.parse().ok()? })
         }))
     }
 }

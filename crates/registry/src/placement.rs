@@ -44,25 +44,17 @@ impl Placement {
 
     /// The assignment of a worker.
     pub async fn of(&self, worker: &str) -> Result<Option<Assignment>> {
-        let text: Option<String> = redis::cmd("HGET")
-            .arg(ASSIGNMENTS)
-            .arg(worker)
-            .query_async(&mut self.connection.clone())
-            .await?;
+        let text: Option<String> =
+            redis::cmd("HGET").arg(ASSIGNMENTS).arg(worker).query_async(&mut self.connection.clone()).await?;
         text.map(|t| serde_json::from_str(&t).map_err(|e| RegistryError::Unreadable(e.to_string())))
             .transpose()
     }
 
     /// All assignments.
     pub async fn all(&self) -> Result<BTreeMap<String, Assignment>> {
-        let hash: BTreeMap<String, String> = redis::cmd("HGETALL")
-            .arg(ASSIGNMENTS)
-            .query_async(&mut self.connection.clone())
-            .await?;
-        Ok(hash
-            .into_iter()
-            .filter_map(|(id, json)| Some((id, serde_json::from_str(&json).ok()?)))
-            .collect())
+        let hash: BTreeMap<String, String> =
+            redis::cmd("HGETALL").arg(ASSIGNMENTS).query_async(&mut self.connection.clone()).await?;
+        Ok(hash.into_iter().filter_map(|(id, json)| Some((id, serde_json::from_str(&json).ok()?))).collect())
     }
 
     /// Tells everybody that something about the placement changed.

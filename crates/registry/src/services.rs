@@ -28,9 +28,7 @@ pub struct Members {
 impl Members {
     /// Ms since the last heartbeat of a service.
     pub fn silence_ms(&self, service_id: &str) -> Option<u64> {
-        self.heartbeats_ms
-            .get(service_id)
-            .map(|at| self.redis_now_ms.saturating_sub(*at))
+        self.heartbeats_ms.get(service_id).map(|at| self.redis_now_ms.saturating_sub(*at))
     }
 }
 
@@ -59,10 +57,7 @@ impl Registry {
         let load = load.map(to_json).transpose()?.unwrap_or_default();
         let mut call = self.heartbeat.prepare_invoke();
         call.key(SERVICES).key(HEARTBEATS).key(WORKER_LOADS);
-        call.arg(record.field())
-            .arg(&record.service_id)
-            .arg(to_json(record)?)
-            .arg(load);
+        call.arg(record.field()).arg(&record.service_id).arg(to_json(record)?).arg(load);
         let (s, us): (u64, u64) = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(s * 1_000 + us / 1_000)
     }
@@ -71,15 +66,8 @@ impl Registry {
     pub async fn deregister(&self, record: &ServiceRecord, redis_now_ms: u64) -> Result<()> {
         let event = event(ServiceEventType::ServiceDeregistered, record, redis_now_ms)?;
         let mut call = self.remove.prepare_invoke();
-        call.key(SERVICES)
-            .key(HEARTBEATS)
-            .key(WORKER_LOADS)
-            .key(ASSIGNMENTS)
-            .key(SERVICE_EVENTS);
-        call.arg(record.field())
-            .arg(&record.service_id)
-            .arg(event)
-            .arg(SERVICE_EVENTS_KEPT);
+        call.key(SERVICES).key(HEARTBEATS).key(WORKER_LOADS).key(ASSIGNMENTS).key(SERVICE_EVENTS);
+        call.arg(record.field()).arg(&record.service_id).arg(event).arg(SERVICE_EVENTS_KEPT);
         let _: u8 = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(())
     }
@@ -94,10 +82,7 @@ impl Registry {
         let event = event(kind, record, redis_now_ms)?;
         let mut call = self.event.prepare_invoke();
         call.key(SERVICES).key(SERVICE_EVENTS);
-        call.arg(record.field())
-            .arg(to_json(record)?)
-            .arg(event)
-            .arg(SERVICE_EVENTS_KEPT);
+        call.arg(record.field()).arg(to_json(record)?).arg(event).arg(SERVICE_EVENTS_KEPT);
         let _: u8 = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(())
     }
@@ -112,16 +97,12 @@ impl Registry {
             .hgetall(WORKER_LOADS)
             .query_async(&mut self.connection.clone())
             .await?;
-        let services: BTreeMap<String, ServiceRecord> = readable(services)
-            .map(|(_, r): (_, ServiceRecord)| (r.service_id.clone(), r))
-            .collect();
+        let services: BTreeMap<String, ServiceRecord> =
+            readable(services).map(|(_, r): (_, ServiceRecord)| (r.service_id.clone(), r)).collect();
         let heartbeats_ms = heartbeats
             .into_iter()
             .filter_map(|(id, at)| {
-                Some((
-                    id,
-                    (at.parse::<f64>().ok().filter(|s| *s >= 0.0)? * 1_000.0).round() as u64,
-                ))
+                Some((id, (at.parse::<f64>().ok().filter(|s| *s >= 0.0)? * 1_000.0).round() as u64))
             })
             .collect();
         Ok(Members {
@@ -135,23 +116,18 @@ impl Registry {
 
 /// The values of a hash that can be read; one broken record must not hide the others.
 fn readable<T: DeserializeOwned>(hash: BTreeMap<String, String>) -> impl Iterator<Item = (String, T)> {
-    hash.into_iter()
-        .filter_map(|(field, json)| match serde_json::from_str(&json) {
-            Ok(value) => Some((field, value)),
-            Err(error) => {
-                tracing::debug!(field, %error, "unreadable record in the registry");
-                None
-            }
-        })
+    hash.into_iter().filter_map(|(field, json)| match serde_json::from_str(&json) {
+        Ok(value) => Some((field, value)),
+        Err(error) => {
+            tracing::debug!(field, %error, "unreadable record in the registry");
+            None
+        }
+    })
 }
 
 fn event(event_type: ServiceEventType, record: &ServiceRecord, redis_now_ms: u64) -> Result<String> {
     let timestamp = redis_now_ms as f64 / 1_000.0;
-    to_json(&ServiceEvent {
-        event_type,
-        service_data: record.clone(),
-        timestamp,
-    })
+    to_json(&ServiceEvent { event_type, service_data: record.clone(), timestamp })
 }
 
 pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {

@@ -39,15 +39,9 @@ async fn members_appear_and_leave() {
     assert!(seen.heartbeats_ms["w1"].abs_diff(now) <= 1);
     assert!(seen.silence_ms("w1").unwrap() < 1_000);
 
-    registry
-        .announce(ServiceEventType::ServiceUnhealthy, &record("w1"), now)
-        .await
-        .unwrap();
+    registry.announce(ServiceEventType::ServiceUnhealthy, &record("w1"), now).await.unwrap();
     registry.deregister(&record("w1"), now).await.unwrap();
-    members
-        .wait_for(|m| m.services.is_empty() && m.heartbeats_ms.is_empty())
-        .await
-        .unwrap();
+    members.wait_for(|m| m.services.is_empty() && m.heartbeats_ms.is_empty()).await.unwrap();
     let events: Vec<String> = redis::cmd("LRANGE")
         .arg(SERVICE_EVENTS)
         .arg(0)
@@ -65,21 +59,12 @@ async fn a_lease_has_one_holder_and_growing_terms() {
     let redis = RedisServer::start(&[]);
     let lease = Lease::new(redis.connection().await, LEADER, TERM);
     let length = Duration::from_millis(300);
-    let a = Holder {
-        id: "a".into(),
-        term: 1,
-    };
+    let a = Holder { id: "a".into(), term: 1 };
     assert_eq!(lease.take("a", length, 0).await.unwrap(), a);
     assert_eq!(lease.take("b", length, 0).await.unwrap(), a);
     assert_eq!(lease.take("a", length, 0).await.unwrap(), a);
     tokio::time::sleep(length * 2).await;
-    assert_eq!(
-        lease.take("b", length, 0).await.unwrap(),
-        Holder {
-            id: "b".into(),
-            term: 2
-        }
-    );
+    assert_eq!(lease.take("b", length, 0).await.unwrap(), Holder { id: "b".into(), term: 2 });
     lease.resign("a").await.unwrap();
     assert_eq!(lease.holder().await.unwrap().unwrap().id, "b");
     lease.resign("b").await.unwrap();
@@ -97,14 +82,9 @@ async fn a_new_placement_wakes_the_workers() {
         async move { watch_placement(client, &changed).await }
     });
     changed.notified().await;
-    let assignment = Assignment {
-        incarnation: "i".into(),
-        grants: Vec::new(),
-    };
+    let assignment = Assignment { incarnation: "i".into(), grants: Vec::new() };
     placement.write([("w1", &assignment)], []).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(2), changed.notified())
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(2), changed.notified()).await.unwrap();
     assert_eq!(placement.of("w1").await.unwrap(), Some(assignment));
     placement.write([], ["w1"]).await.unwrap();
     assert!(placement.all().await.unwrap().is_empty());

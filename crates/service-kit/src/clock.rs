@@ -5,9 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Milliseconds since 1970 on this machine's clock.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn epoch_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_millis() as u64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
 /// Now, as clients read it.

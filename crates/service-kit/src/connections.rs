@@ -35,11 +35,7 @@ impl Connections {
                 .set_max_delay(Duration::from_millis(200));
             ConnectionManager::new_lazy_with_config(client.clone(), config)
         };
-        Ok(Self {
-            control: manager(CONTROL_TIMEOUT)?,
-            data: manager(DATA_TIMEOUT)?,
-            client,
-        })
+        Ok(Self { control: manager(CONTROL_TIMEOUT)?, data: manager(DATA_TIMEOUT)?, client })
     }
 
     /// Waits until Redis answers; says once a while that it does not.

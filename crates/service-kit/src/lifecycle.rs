@@ -72,10 +72,6 @@ impl Lifecycle {
             tracing::warn!("stopped before everything was finished");
         }
         tracing::info!("stopped");
-        if asked {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        if asked { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }

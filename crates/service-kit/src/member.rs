@@ -54,12 +54,7 @@ pub struct Member {
 impl Member {
     /// A member that has not been announced yet.
     pub fn new(registry: Registry, record: ServiceRecord) -> Self {
-        Self {
-            registry,
-            record,
-            clock: RedisClock::default(),
-            started: Instant::now(),
-        }
+        Self { registry, record, clock: RedisClock::default(), started: Instant::now() }
     }
 
     /// Redis' clock as this member knows it.
@@ -112,23 +107,14 @@ impl Member {
         let now_ms = self.clock.now_ms();
         let now_s = now_ms as f64 / 1_000.0;
         if self.record.status != ServiceStatus::Shutdown {
-            self.record.status = if report.healthy {
-                ServiceStatus::Healthy
-            } else {
-                ServiceStatus::Unhealthy
-            };
+            self.record.status =
+                if report.healthy { ServiceStatus::Healthy } else { ServiceStatus::Unhealthy };
         }
         self.record.last_heartbeat = now_s;
         self.record.metadata = report.metadata;
-        self.record
-            .metadata
-            .insert("cpu_usage".into(), usage.cpu_percent.into());
-        self.record
-            .metadata
-            .insert("memory_bytes".into(), usage.resident_bytes.into());
-        self.record
-            .metadata
-            .insert("pid".into(), std::process::id().into());
+        self.record.metadata.insert("cpu_usage".into(), usage.cpu_percent.into());
+        self.record.metadata.insert("memory_bytes".into(), usage.resident_bytes.into());
+        self.record.metadata.insert("pid".into(), std::process::id().into());
         let load = report.load.map(|load| WorkerLoad {
             cpu_usage: usage.cpu_percent,
             memory_usage: usage.memory_percent,
@@ -147,10 +133,8 @@ impl Member {
                 if !announced {
                     self.record.registered_at = ms as f64 / 1_000.0;
                     self.record.last_heartbeat = self.record.registered_at;
-                    let done = self
-                        .registry
-                        .announce(ServiceEventType::ServiceRegistered, &self.record, ms)
-                        .await;
+                    let done =
+                        self.registry.announce(ServiceEventType::ServiceRegistered, &self.record, ms).await;
                     return done.is_ok();
                 }
                 true
@@ -193,16 +177,9 @@ impl Usage {
         let Some(system) = &mut self.system else { return };
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
         let (used, total) = (system.used_memory(), system.total_memory());
-        self.memory_percent = if total == 0 {
-            0.0
-        } else {
-            100.0 * used as f64 / total as f64
-        };
+        self.memory_percent = if total == 0 { 0.0 } else { 100.0 * used as f64 / total as f64 };
         let Some(pid) = self.pid else { return };
-        let what = ProcessRefreshKind::nothing()
-            .with_cpu()
-            .with_memory()
-            .without_tasks();
+        let what = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what);
         if let Some(process) = system.process(pid) {
             self.cpu_percent = f64::from(process.cpu_usage()) / self.cores;

@@ -150,14 +150,9 @@ where
         ServiceType::Monitor => settings.monitor.port,
         ServiceType::Bridge => settings.bridge.port,
     };
-    let listener = TcpListener::bind((settings.host.as_str(), port))
-        .await
-        .with_context(|| {
-            format!(
-                "port {port} on {} is not free; stop what uses it or set another",
-                settings.host
-            )
-        })?;
+    let listener = TcpListener::bind((settings.host.as_str(), port)).await.with_context(|| {
+        format!("port {port} on {} is not free; stop what uses it or set another", settings.host)
+    })?;
     let address = listener.local_addr()?;
     let deadline = Duration::from_secs(settings.shutdown_deadline_s);
     let service = Arc::new(Service {
@@ -196,9 +191,7 @@ where
         }
     });
     let readiness = service.readiness.clone();
-    Ok(lifecycle
-        .run(deadline, async move { readiness.not_ready("stopping") })
-        .await)
+    Ok(lifecycle.run(deadline, async move { readiness.not_ready("stopping") }).await)
 }
 
 /// Serves `/health`, `/ready` and `/metrics` from the first moment and the service's routes once it has them.
@@ -233,32 +226,22 @@ async fn serve(
         .route(
             "/metrics",
             get(move || async move {
-                (
-                    [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-                    metrics::render(&registry),
-                )
+                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render(&registry))
                     .into_response()
             }),
         );
     let soft = service.lifecycle.soft.clone();
     // Until there are routes, a router of its own answers; the listener is shared, so no connection is refused.
     let early = operations.clone().fallback(|| async {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            [(header::RETRY_AFTER, "1")],
-            "starting: waiting for Redis\n",
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "starting: waiting for Redis\n")
     });
     let dispatch = tower_service(early, operations, starting.clone());
     // The first look marks the initial value as seen.
     starting.borrow_and_update();
-    axum::serve(
-        listener,
-        dispatch.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .with_graceful_shutdown(async move { soft.cancelled().await })
-    .await
-    .context("the HTTP server ended")
+    axum::serve(listener, dispatch.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async move { soft.cancelled().await })
+        .await
+        .context("the HTTP server ended")
 }
 
 fn tower_service(early: Router, operations: Router, starting: watch::Receiver<Option<Router>>) -> Router {

@@ -31,21 +31,15 @@ pub fn start(settings: &Telemetry, service: &'static str) -> anyhow::Result<Tele
         .with_context(|| format!("telemetry.log_level {:?} is no filter", settings.log_level))?;
     let format = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false);
     let lines = match settings.log_format {
         LogFormat::Human => format.boxed(),
         LogFormat::Json => format.json().flatten_event(true).boxed(),
     };
-    let provider = (!settings.otlp_endpoint.is_empty())
-        .then(|| traces(settings, service))
-        .transpose()?;
-    let traces = provider
-        .as_ref()
-        .map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer(service)));
-    tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .with(traces)
-        .try_init()?;
+    let provider = (!settings.otlp_endpoint.is_empty()).then(|| traces(settings, service)).transpose()?;
+    let traces = provider.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer(service)));
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces).try_init()?;
     Ok(TelemetryGuard(provider))
 }
 
@@ -58,9 +52,7 @@ fn traces(settings: &Telemetry, service: &'static str) -> anyhow::Result<SdkTrac
         .build()
         .context("telemetry.otlp_endpoint cannot be used")?;
     Ok(SdkTracerProvider::builder()
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
-            settings.trace_sample_share,
-        ))))
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.trace_sample_share))))
         .with_resource(Resource::builder().with_service_name(service).build())
         .with_batch_exporter(exporter)
         .build())

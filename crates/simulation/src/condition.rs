@@ -58,29 +58,17 @@ pub struct Condition {
 
 impl Condition {
     /// Without a fault.
-    pub const HEALTHY: Self = Self {
-        fault: None,
-        severity: 0.0,
-        phase: 0,
-        bearing_defect: BearingDefect::OuterRace,
-    };
+    pub const HEALTHY: Self =
+        Self { fault: None, severity: 0.0, phase: 0, bearing_defect: BearingDefect::OuterRace };
 
     /// With a fault; turn faults in phase A, bearing faults on the outer race.
     pub fn faulty(fault: FaultType, severity: f64) -> Self {
-        Self {
-            fault: Some(fault),
-            severity: severity.clamp(0.0, 1.0),
-            ..Self::HEALTHY
-        }
+        Self { fault: Some(fault), severity: severity.clamp(0.0, 1.0), ..Self::HEALTHY }
     }
 
     /// The severity of a fault; 0 for the faults it does not have.
     pub fn severity_of(&self, fault: FaultType) -> f64 {
-        if self.fault == Some(fault) {
-            self.severity.clamp(0.0, 1.0)
-        } else {
-            0.0
-        }
+        if self.fault == Some(fault) { self.severity.clamp(0.0, 1.0) } else { 0.0 }
     }
 }
 
@@ -106,11 +94,7 @@ impl Sampling {
 
     /// With 40 dB of signal over noise.
     pub const fn new(rate_hz: f64, samples: usize) -> Self {
-        Self {
-            rate_hz,
-            samples,
-            snr_db: 40.0,
-        }
+        Self { rate_hz, samples, snr_db: 40.0 }
     }
 
     /// Length of a block, s.

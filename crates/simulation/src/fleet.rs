@@ -37,12 +37,7 @@ pub struct FleetOptions {
 impl FleetOptions {
     /// `count` vehicles from index `offset` on, a fifth of them faulty.
     pub const fn new(count: u64, offset: u64, seed: u64) -> Self {
-        Self {
-            count,
-            offset,
-            seed,
-            faulty_share: 0.2,
-        }
+        Self { count, offset, seed, faulty_share: 0.2 }
     }
 
     /// The vehicles.
@@ -55,10 +50,7 @@ impl FleetOptions {
     fn vehicle(&self, index: u64) -> Vehicle {
         let mut rng = StdRng::seed_from_u64(self.seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let condition = self.condition(index, &mut rng);
-        let motor = Motor {
-            individual: rng.random(),
-            ..draw_motor(condition.fault, &mut rng)
-        };
+        let motor = Motor { individual: rng.random(), ..draw_motor(condition.fault, &mut rng) };
         let point = draw_point(&motor, condition.fault, &mut rng);
         Vehicle::new(vehicle_id(index), motor, point, condition, rng.random())
     }
@@ -74,11 +66,8 @@ impl FleetOptions {
         let fault = FaultType::ALL[(before % FaultType::ALL.len() as u64) as usize];
         Condition {
             phase: rng.random_range(0..3),
-            bearing_defect: [
-                BearingDefect::OuterRace,
-                BearingDefect::InnerRace,
-                BearingDefect::Ball,
-            ][rng.random_range(0..3)],
+            bearing_defect: [BearingDefect::OuterRace, BearingDefect::InnerRace, BearingDefect::Ball]
+                [rng.random_range(0..3)],
             ..Condition::faulty(fault, rng.random_range(0.3..1.0))
         }
     }
@@ -101,11 +90,7 @@ fn draw_motor(fault: Option<FaultType>, rng: &mut StdRng) -> Motor {
 
 /// 20 Hz up to a fifth above rated frequency. A broken bar shows only under load.
 fn draw_point(motor: &Motor, fault: Option<FaultType>, rng: &mut StdRng) -> OperatingPoint {
-    let least_load = if fault == Some(FaultType::BrokenBar) {
-        0.7
-    } else {
-        0.3
-    };
+    let least_load = if fault == Some(FaultType::BrokenBar) { 0.7 } else { 0.3 };
     let load_fraction = rng.random_range(least_load..1.0);
     OperatingPoint {
         supply_frequency_hz: rng.random_range(20.0..(1.2 * motor.rated_frequency_hz).min(120.0)),
@@ -131,14 +116,7 @@ impl Vehicle {
     /// A vehicle of your own; `seed` makes its noise.
     pub fn new(id: String, motor: Motor, point: OperatingPoint, condition: Condition, seed: u64) -> Self {
         let model = SignalModel::new(&motor, &point, &condition);
-        Self {
-            id,
-            motor,
-            point,
-            condition,
-            model,
-            rng: StdRng::seed_from_u64(seed),
-        }
+        Self { id, motor, point, condition, model, rng: StdRng::seed_from_u64(seed) }
     }
 
     /// Its id, as `粤B·SEAL·202412345`.
@@ -168,9 +146,7 @@ impl Vehicle {
 
     /// Blocks back to back, for a generator that sends them over and over.
     pub fn pool(&mut self, sampling: &Sampling, start_s: f64, blocks: usize) -> Vec<SignalBlock> {
-        (0..blocks)
-            .map(|k| self.next_block(sampling, start_s + k as f64 * sampling.duration_s()))
-            .collect()
+        (0..blocks).map(|k| self.next_block(sampling, start_s + k as f64 * sampling.duration_s())).collect()
     }
 }
 
@@ -204,11 +180,7 @@ mod tests {
             let with = vehicles.iter().filter(|v| v.condition.fault == Some(fault));
             assert_eq!(with.count(), 20, "{fault}");
         }
-        assert!(
-            vehicles
-                .iter()
-                .all(|v| v.condition.fault.is_none() || v.condition.severity >= 0.3)
-        );
+        assert!(vehicles.iter().all(|v| v.condition.fault.is_none() || v.condition.severity >= 0.3));
         let bars = |v: &&Vehicle| v.condition.fault == Some(FaultType::BrokenBar);
         assert!(vehicles.iter().filter(bars).all(|v| v.motor.rotor_bars.is_some()));
         assert!(vehicles.iter().any(|v| v.motor.rotor_bars.is_none()));
@@ -219,14 +191,8 @@ mod tests {
         let mut a = fleet(10, 0, 5).remove(7);
         let mut b = fleet(3, 7, 5).remove(0);
         assert_eq!((a.id(), a.condition()), (b.id(), b.condition()));
-        assert_eq!(
-            a.next_block(&Sampling::SEEDS, 3.0),
-            b.next_block(&Sampling::SEEDS, 3.0)
-        );
+        assert_eq!(a.next_block(&Sampling::SEEDS, 3.0), b.next_block(&Sampling::SEEDS, 3.0));
         let mut other = fleet(1, 7, 6).remove(0);
-        assert_ne!(
-            a.next_block(&Sampling::SEEDS, 3.0),
-            other.next_block(&Sampling::SEEDS, 3.0)
-        );
+        assert_ne!(a.next_block(&Sampling::SEEDS, 3.0), other.next_block(&Sampling::SEEDS, 3.0));
     }
 }

@@ -42,12 +42,7 @@ impl Impacts {
         };
         // Rolling elements slip a little behind the kinematic rate.
         let slip = 1.0 - 0.005 * scatter(motor.individual, 900);
-        Self {
-            rate_hz: per_rev * shaft_hz * slip,
-            zone_hz,
-            peak_g,
-            individual: motor.individual,
-        }
+        Self { rate_hz: per_rev * shaft_hz * slip, zone_hz, peak_g, individual: motor.individual }
     }
 
     pub(crate) fn rate_hz(&self) -> f64 {
@@ -88,10 +83,7 @@ impl Impacts {
             let left = ((ring_s - since_s) * rate_hz) as usize;
             for sample in out.iter_mut().skip(begin as usize).take(left) {
                 *sample += im as f32;
-                (re, im) = (
-                    decay * (re * step_re - im * step_im),
-                    decay * (re * step_im + im * step_re),
-                );
+                (re, im) = (decay * (re * step_re - im * step_im), decay * (re * step_im + im * step_re));
             }
         }
     }
@@ -133,10 +125,7 @@ mod tests {
         }
         let period_s = (at[at.len() - 1] - at[0]) as f64 / (at.len() - 1) as f64 / 48_000.0;
         let expected_s = 1.0 / (25.0 * 3.5848);
-        assert!(
-            (period_s / expected_s - 1.0).abs() < 0.01,
-            "{period_s} against {expected_s}"
-        );
+        assert!((period_s / expected_s - 1.0).abs() < 0.01, "{period_s} against {expected_s}");
     }
 
     #[test]

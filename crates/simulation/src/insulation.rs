@@ -42,10 +42,7 @@ pub(crate) fn reading(motor: &Motor, point: &OperatingPoint, condition: &Conditi
     let resistive_a = volts / (resistance_mohm * 1e6);
     let capacitive_a =
         std::f64::consts::TAU * point.supply_frequency_hz * motor.winding_capacitance_f * volts;
-    Reading {
-        resistance_mohm,
-        leakage_a: resistive_a.hypot(capacitive_a),
-    }
+    Reading { resistance_mohm, leakage_a: resistive_a.hypot(capacitive_a) }
 }
 
 #[cfg(test)]

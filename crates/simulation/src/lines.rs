@@ -31,14 +31,8 @@ const BROKEN_BARS: f64 = 4.0;
 const BROKEN_BARS_SOUND: f64 = 0.02;
 /// Harmonics (order, relative magnitude) of mains and of an inverter.
 const MAINS_HARMONICS: [(u32, f64); 4] = [(5, 0.012), (7, 0.008), (11, 0.003), (13, 0.002)];
-const INVERTER_HARMONICS: [(u32, f64); 6] = [
-    (5, 0.020),
-    (7, 0.014),
-    (11, 0.008),
-    (13, 0.006),
-    (17, 0.004),
-    (19, 0.003),
-];
+const INVERTER_HARMONICS: [(u32, f64); 6] =
+    [(5, 0.020), (7, 0.014), (11, 0.008), (13, 0.006), (17, 0.004), (19, 0.003)];
 /// Ripple at the switching frequency +- 2 f0 of an inverter.
 const SWITCHING_RIPPLE: f64 = 0.01;
 
@@ -79,11 +73,7 @@ pub(crate) fn lines(motor: &Motor, point: &OperatingPoint, condition: &Condition
     builder.eccentricity();
     builder.broken_bar();
     builder.vibration();
-    Lines {
-        currents: builder.currents,
-        vibration: builder.vibration,
-        fundamental_a: builder.fundamental_a,
-    }
+    Lines { currents: builder.currents, vibration: builder.vibration, fundamental_a: builder.fundamental_a }
 }
 
 impl Builder<'_> {
@@ -99,38 +89,24 @@ impl Builder<'_> {
             Sequence::Negative => TAU / 3.0,
         };
         // A line below 0 Hz is one above that rotates the other way.
-        let (frequency_hz, phase, lag) = if frequency_hz < 0.0 {
-            (-frequency_hz, -phase, -lag)
-        } else {
-            (frequency_hz, phase, lag)
-        };
+        let (frequency_hz, phase, lag) =
+            if frequency_hz < 0.0 { (-frequency_hz, -phase, -lag) } else { (frequency_hz, phase, lag) };
         let phasors = [0.0, 1.0, 2.0].map(|k| {
             let (sin, cos) = (phase + k * lag).sin_cos();
             (peak_a * cos, peak_a * sin)
         });
-        self.currents.push(Line {
-            frequency_hz,
-            phasors,
-        });
+        self.currents.push(Line { frequency_hz, phasors });
     }
 
     /// Adds a line of the fundamental's own sequence with a phase of its own.
     fn companion(&mut self, frequency_hz: f64, relative: f64) {
         let phase = TAU * self.draw();
-        self.current(
-            frequency_hz,
-            relative * self.fundamental_a,
-            Sequence::Positive,
-            phase,
-        );
+        self.current(frequency_hz, relative * self.fundamental_a, Sequence::Positive, phase);
     }
 
     fn shake(&mut self, frequency_hz: f64, peak_g: f64) {
         let (sin, cos) = (TAU * self.draw()).sin_cos();
-        self.vibration.push(Line {
-            frequency_hz,
-            phasors: [(peak_g * cos, peak_g * sin)],
-        });
+        self.vibration.push(Line { frequency_hz, phasors: [(peak_g * cos, peak_g * sin)] });
     }
 
     /// Fundamental, unbalance of the supply, harmonics of order 6k - 1 (backward) and 6k + 1.
@@ -142,25 +118,13 @@ impl Builder<'_> {
         let phase = TAU * self.draw();
         self.current(f0_hz, negative_a, Sequence::Negative, phase);
 
-        let harmonics: &[(u32, f64)] = if self.point.inverter {
-            &INVERTER_HARMONICS
-        } else {
-            &MAINS_HARMONICS
-        };
+        let harmonics: &[(u32, f64)] =
+            if self.point.inverter { &INVERTER_HARMONICS } else { &MAINS_HARMONICS };
         for &(order, relative) in harmonics {
-            let sequence = if order % 6 == 5 {
-                Sequence::Negative
-            } else {
-                Sequence::Positive
-            };
+            let sequence = if order % 6 == 5 { Sequence::Negative } else { Sequence::Positive };
             let scattered = relative * (0.7 + 0.6 * self.draw());
             let phase = TAU * self.draw();
-            self.current(
-                f0_hz * f64::from(order),
-                scattered * self.fundamental_a,
-                sequence,
-                phase,
-            );
+            self.current(f0_hz * f64::from(order), scattered * self.fundamental_a, sequence, phase);
         }
         if self.point.inverter {
             let switching_hz = 6_000.0 + 4_000.0 * self.draw();
@@ -189,12 +153,7 @@ impl Builder<'_> {
         self.current(f0_hz, added_a, Sequence::Positive, 0.0);
         self.current(f0_hz, added_a, Sequence::Negative, -2.0 * faulted * TAU / 3.0);
         let phase = TAU * self.draw();
-        self.current(
-            3.0 * f0_hz,
-            TURN_FAULT_THIRD_HARMONIC * added_a,
-            Sequence::Positive,
-            phase,
-        );
+        self.current(3.0 * f0_hz, TURN_FAULT_THIRD_HARMONIC * added_a, Sequence::Positive, phase);
     }
 
     /// Mixed eccentricity: lines at f0 +- k fr, and rotor-slot harmonics
@@ -207,12 +166,7 @@ impl Builder<'_> {
         let fr_hz = self.shaft_hz;
         let sound = ECCENTRICITY_SOUND * (0.5 + self.draw());
         let first = sound + ECCENTRICITY * severity;
-        for (k, relative) in [
-            (-1.0, first),
-            (1.0, 0.7 * first),
-            (-2.0, 0.2 * first),
-            (2.0, 0.15 * first),
-        ] {
+        for (k, relative) in [(-1.0, first), (1.0, 0.7 * first), (-2.0, 0.2 * first), (2.0, 0.15 * first)] {
             self.companion(f0_hz + k * fr_hz, relative);
         }
         let Some(bars) = self.motor.rotor_bars else { return };
@@ -240,12 +194,7 @@ impl Builder<'_> {
         let sum = broken / f64::from(bars) * in_cage;
         let f0_hz = self.point.supply_frequency_hz;
         let slip_hz = self.motor.slip_frequency_hz(load);
-        for (k, relative) in [
-            (-1.0, 0.6 * sum),
-            (1.0, 0.4 * sum),
-            (-2.0, 0.12 * sum),
-            (2.0, 0.08 * sum),
-        ] {
+        for (k, relative) in [(-1.0, 0.6 * sum), (1.0, 0.4 * sum), (-2.0, 0.12 * sum), (2.0, 0.08 * sum)] {
             self.companion(f0_hz + 2.0 * k * slip_hz, relative);
         }
         if severity > 0.0 {
@@ -262,10 +211,7 @@ impl Builder<'_> {
         let turn_fault = self.condition.severity_of(FaultType::TurnFault);
         let by_speed = (self.shaft_hz / 25.0).powi(2);
         let scattered = 0.6 + 0.8 * self.draw();
-        self.shake(
-            self.shaft_hz,
-            0.02 * by_speed * scattered * (1.0 + 3.0 * eccentricity),
-        );
+        self.shake(self.shaft_hz, 0.02 * by_speed * scattered * (1.0 + 3.0 * eccentricity));
         self.shake(2.0 * self.shaft_hz, 0.008 * by_speed * scattered);
         let twice_hz = 2.0 * self.point.supply_frequency_hz;
         self.shake(twice_hz, 0.01 * (1.0 + 3.0 * eccentricity + 2.0 * turn_fault));

@@ -92,11 +92,7 @@ impl SignalModel {
         let quantities = Quantity::CURRENTS.into_iter().chain([Quantity::VibrationX]);
         let channels = quantities
             .zip(currents.into_iter().chain(vibration))
-            .map(|(quantity, samples)| Channel {
-                quantity,
-                rate_hz: sampling.rate_hz,
-                samples,
-            })
+            .map(|(quantity, samples)| Channel { quantity, rate_hz: sampling.rate_hz, samples })
             .collect();
         SignalBlock {
             start_s: Some(start_s),
@@ -112,10 +108,7 @@ impl SignalModel {
         let mut off = |relative: f64| 1.0 + relative * rng.random_range(-1.0..1.0);
         BTreeMap::from([
             (Quantity::Temperature, self.temperature_c * off(0.005)),
-            (
-                Quantity::InsulationResistance,
-                self.insulation.resistance_mohm * off(0.03),
-            ),
+            (Quantity::InsulationResistance, self.insulation.resistance_mohm * off(0.03)),
             (Quantity::LeakageCurrent, self.insulation.leakage_a * off(0.02)),
             (Quantity::Speed, self.speed_rpm * off(2e-4)),
             (Quantity::Load, self.load_percent * off(0.01)),

@@ -41,10 +41,8 @@ pub(crate) fn add_line<const C: usize>(out: &mut [Vec<f32>; C], line: &Line<C>, 
                 }
             }
             for lane in 0..LANES {
-                (re[lane], im[lane]) = (
-                    re[lane] * step_re - im[lane] * step_im,
-                    re[lane] * step_im + im[lane] * step_re,
-                );
+                (re[lane], im[lane]) =
+                    (re[lane] * step_re - im[lane] * step_im, re[lane] * step_im + im[lane] * step_re);
             }
         }
         exact = times(exact, stretch);
@@ -115,10 +113,7 @@ mod tests {
     fn a_line_is_a_cosine_at_any_length_and_start() {
         for samples in [1, 7, 8, 9, 100_000] {
             for start_s in [0.0, 1.25, 1e6] {
-                let line = Line {
-                    frequency_hz: 123.456,
-                    phasors: [(2.0, 0.0), (0.0, 3.0)],
-                };
+                let line = Line { frequency_hz: 123.456, phasors: [(2.0, 0.0), (0.0, 3.0)] };
                 let mut out = [vec![0.0; samples], vec![0.0; samples]];
                 add_line(&mut out, &line, 8000.0, start_s);
                 let n = samples - 1;

@@ -51,23 +51,13 @@ fn block(condition: Condition, sampling: &Sampling) -> SignalBlock {
 }
 
 fn block_at(point: &OperatingPoint, condition: Condition, sampling: &Sampling) -> SignalBlock {
-    generate(
-        &Motor::induction_4kw(),
-        point,
-        &condition,
-        sampling,
-        12.5,
-        &mut StdRng::seed_from_u64(3),
-    )
+    generate(&Motor::induction_4kw(), point, &condition, sampling, 12.5, &mut StdRng::seed_from_u64(3))
 }
 
 #[test]
 fn the_fundamental_is_where_and_as_large_as_it_should_be() {
     for load_fraction in [0.0, 0.5, 1.0] {
-        let point = OperatingPoint {
-            load_fraction,
-            ..OperatingPoint::default()
-        };
+        let point = OperatingPoint { load_fraction, ..OperatingPoint::default() };
         let b = block_at(&point, Condition::HEALTHY, &Sampling::LONG);
         let expected_a = 8.5 * 2f64.sqrt() * Motor::induction_4kw().current_ratio(load_fraction);
         assert!((line_a(&b, 50.0) / expected_a - 1.0).abs() < 0.03);
@@ -81,26 +71,13 @@ fn the_fundamental_is_where_and_as_large_as_it_should_be() {
 
 #[test]
 fn noise_has_the_given_ratio_to_the_signal() {
-    let sampling = Sampling {
-        rate_hz: 8000.0,
-        samples: 8000,
-        snr_db: 20.0,
-    };
-    let quiet = Sampling {
-        snr_db: 300.0,
-        ..sampling
-    };
-    let (noisy, clean) = (
-        block(Condition::HEALTHY, &sampling),
-        block(Condition::HEALTHY, &quiet),
-    );
+    let sampling = Sampling { rate_hz: 8000.0, samples: 8000, snr_db: 20.0 };
+    let quiet = Sampling { snr_db: 300.0, ..sampling };
+    let (noisy, clean) = (block(Condition::HEALTHY, &sampling), block(Condition::HEALTHY, &quiet));
     let samples = |b: &SignalBlock| b.channel(Quantity::CurrentB).unwrap().samples.clone();
-    let power: f64 = samples(&noisy)
-        .iter()
-        .zip(samples(&clean))
-        .map(|(a, b)| f64::from(a - b).powi(2))
-        .sum::<f64>()
-        / 8000.0;
+    let power: f64 =
+        samples(&noisy).iter().zip(samples(&clean)).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
+            / 8000.0;
     let snr_db = 10.0 * (line_a(&clean, 50.0).powi(2) / 2.0 / power).log10();
     assert!((snr_db - 20.0).abs() < 0.3, "{snr_db}");
 }
@@ -125,10 +102,7 @@ fn a_healthy_motor_shows_no_fault() {
 fn negative_sequence_grows_with_a_turn_fault_and_tells_the_phase() {
     for phase in 0..3 {
         let at = |severity: f64| {
-            let condition = Condition {
-                phase,
-                ..Condition::faulty(FaultType::TurnFault, severity)
-            };
+            let condition = Condition { phase, ..Condition::faulty(FaultType::TurnFault, severity) };
             negative_sequence(&block(condition, &Sampling::LONG), 50.0)
         };
         let sizes: Vec<f64> = [0.0, 0.3, 0.6, 1.0].map(|s| magnitude(at(s))).to_vec();
@@ -137,11 +111,7 @@ fn negative_sequence_grows_with_a_turn_fault_and_tells_the_phase() {
         assert!(sizes[1] > 0.04 * rated_a && sizes[3] > 0.15 * rated_a);
         // The fundamental of phase A is at an angle known from the time; the fault turns with it.
         let (re, im) = at(1.0);
-        let (re0, im0) = phasor(
-            &block(Condition::HEALTHY, &Sampling::LONG),
-            Quantity::CurrentA,
-            50.0,
-        );
+        let (re0, im0) = phasor(&block(Condition::HEALTHY, &Sampling::LONG), Quantity::CurrentA, 50.0);
         let angle = (im.atan2(re) - im0.atan2(re0)).rem_euclid(TAU);
         let expected = (-2.0 * phase as f64 * TAU / 3.0).rem_euclid(TAU);
         let off = (angle - expected + TAU / 2.0).rem_euclid(TAU) - TAU / 2.0;
@@ -169,12 +139,7 @@ fn eccentricity_lines_are_a_turn_off_the_fundamental_and_beside_the_slots() {
         block(Condition::HEALTHY, &Sampling::LONG),
         block(Condition::faulty(FaultType::Eccentricity, 0.3), &Sampling::LONG),
     );
-    for f in [
-        50.0 - shaft_hz,
-        50.0 + shaft_hz,
-        29.0 * shaft_hz - 50.0,
-        27.0 * shaft_hz + 50.0,
-    ] {
+    for f in [50.0 - shaft_hz, 50.0 + shaft_hz, 29.0 * shaft_hz - 50.0, 27.0 * shaft_hz + 50.0] {
         assert!(line_a(&faulty, f) > 3.0 * line_a(&healthy, f), "{f} Hz");
     }
 }
@@ -189,11 +154,7 @@ fn kurtosis(block: &SignalBlock) -> f64 {
 /// has been taken off by a difference.
 fn envelope_line(block: &SignalBlock, frequency_hz: f64) -> f64 {
     let channel = block.channel(Quantity::VibrationX).unwrap();
-    let squares: Vec<f32> = channel
-        .samples
-        .windows(2)
-        .map(|w| (w[1] - w[0]).powi(2))
-        .collect();
+    let squares: Vec<f32> = channel.samples.windows(2).map(|w| (w[1] - w[0]).powi(2)).collect();
     let mean = squares.iter().map(|x| f64::from(*x)).sum::<f64>() / squares.len() as f64;
     let mut envelope = SignalBlock::default();
     envelope.channels.push(vtox_protocol::Channel {
@@ -214,19 +175,14 @@ fn bearing_impacts_repeat_at_the_rate_of_the_damaged_part() {
         (BearingDefect::Ball, 2.0 * bearing.bsf_per_rev()),
     ] {
         let make = |severity: f64, sampling: &Sampling| {
-            let condition = Condition {
-                bearing_defect: defect,
-                ..Condition::faulty(FaultType::Bearing, severity)
-            };
+            let condition =
+                Condition { bearing_defect: defect, ..Condition::faulty(FaultType::Bearing, severity) };
             block(condition, sampling)
         };
         let model = SignalModel::new(
             &Motor::induction_4kw(),
             &OperatingPoint::default(),
-            &Condition {
-                bearing_defect: defect,
-                ..Condition::faulty(FaultType::Bearing, 1.0)
-            },
+            &Condition { bearing_defect: defect, ..Condition::faulty(FaultType::Bearing, 1.0) },
         );
         let rate_hz = model.impact_rate_hz();
         assert!((rate_hz / (per_rev * shaft_hz) - 1.0).abs() < 0.006);
@@ -234,10 +190,7 @@ fn bearing_impacts_repeat_at_the_rate_of_the_damaged_part() {
             let healthy = envelope_line(&make(0.0, &sampling), rate_hz);
             let visible = envelope_line(&make(0.3, &sampling), rate_hz);
             let strong = envelope_line(&make(1.0, &sampling), rate_hz);
-            assert!(
-                visible > 3.0 * healthy && strong > visible,
-                "{healthy} {visible} {strong}"
-            );
+            assert!(visible > 3.0 * healthy && strong > visible, "{healthy} {visible} {strong}");
             // At 4 kHz only the lower resonance is left, and a tail of each impact reaches the next.
             let least = if sampling.rate_hz < 8_000.0 { 3.8 } else { 7.0 };
             assert!(kurtosis(&make(1.0, &sampling)) > least);
@@ -248,43 +201,22 @@ fn bearing_impacts_repeat_at_the_rate_of_the_damaged_part() {
 #[test]
 fn insulation_resistance_falls_and_leakage_rises() {
     let read = |severity: f64, q: Quantity| {
-        block(
-            Condition::faulty(FaultType::Insulation, severity),
-            &Sampling::SEEDS,
-        )
-        .value(q)
-        .unwrap()
+        block(Condition::faulty(FaultType::Insulation, severity), &Sampling::SEEDS).value(q).unwrap()
     };
-    let resistance: Vec<f64> = [0.0, 0.3, 0.6, 1.0]
-        .map(|s| read(s, Quantity::InsulationResistance))
-        .to_vec();
+    let resistance: Vec<f64> = [0.0, 0.3, 0.6, 1.0].map(|s| read(s, Quantity::InsulationResistance)).to_vec();
     assert!(resistance.windows(2).all(|w| w[1] < 0.2 * w[0]), "{resistance:?}");
     assert!(read(1.0, Quantity::LeakageCurrent) > 5.0 * read(0.0, Quantity::LeakageCurrent));
 }
 
 #[test]
 fn blocks_back_to_back_join() {
-    let quiet = |samples| Sampling {
-        rate_hz: 8000.0,
-        samples,
-        snr_db: 300.0,
-    };
+    let quiet = |samples| Sampling { rate_hz: 8000.0, samples, snr_db: 300.0 };
     for start_s in [0.0, 1_000.0, 1_700_000_000.0] {
-        let point = OperatingPoint {
-            inverter: true,
-            ..OperatingPoint::default()
-        };
+        let point = OperatingPoint { inverter: true, ..OperatingPoint::default() };
         let condition = Condition::faulty(FaultType::Eccentricity, 0.5);
         let make = |start_s: f64, samples| {
             let mut rng = StdRng::seed_from_u64(1);
-            generate(
-                &Motor::induction_4kw(),
-                &point,
-                &condition,
-                &quiet(samples),
-                start_s,
-                &mut rng,
-            )
+            generate(&Motor::induction_4kw(), &point, &condition, &quiet(samples), start_s, &mut rng)
         };
         let (whole, first, second) = (make(start_s, 1600), make(start_s, 800), make(start_s + 0.1, 800));
         for quantity in Quantity::CURRENTS {
@@ -302,14 +234,7 @@ fn a_seed_gives_the_same_block() {
     let make = |seed| {
         let mut rng = StdRng::seed_from_u64(seed);
         let (motor, point) = (Motor::permanent_magnet(), OperatingPoint::default());
-        generate(
-            &motor,
-            &point,
-            &Condition::HEALTHY,
-            &Sampling::SEEDS,
-            1.0,
-            &mut rng,
-        )
+        generate(&motor, &point, &Condition::HEALTHY, &Sampling::SEEDS, 1.0, &mut rng)
     };
     assert_eq!(make(5), make(5));
     assert_ne!(make(5), make(6));
@@ -320,19 +245,9 @@ fn a_synchronous_motor_has_no_bars_to_break() {
     let motor = Motor::permanent_magnet();
     let of = |condition| {
         let mut rng = StdRng::seed_from_u64(2);
-        generate(
-            &motor,
-            &OperatingPoint::default(),
-            &condition,
-            &Sampling::LONG,
-            0.0,
-            &mut rng,
-        )
+        generate(&motor, &OperatingPoint::default(), &condition, &Sampling::LONG, 0.0, &mut rng)
     };
-    assert_eq!(
-        of(Condition::HEALTHY),
-        of(Condition::faulty(FaultType::BrokenBar, 1.0))
-    );
+    assert_eq!(of(Condition::HEALTHY), of(Condition::faulty(FaultType::BrokenBar, 1.0)));
 }
 
 proptest! {

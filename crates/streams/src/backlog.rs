@@ -43,10 +43,7 @@ pub struct Backlog {
 impl Backlog {
     /// Entries not committed by the slowest fault type, over all partitions.
     pub fn entries(&self) -> u64 {
-        self.partitions
-            .iter()
-            .map(|p| p.by_fault.iter().map(|(_, g)| g.lag).max().unwrap_or(0))
-            .sum()
+        self.partitions.iter().map(|p| p.by_fault.iter().map(|(_, g)| g.lag).max().unwrap_or(0)).sum()
     }
 
     /// Entries a fault type has not committed.
@@ -103,9 +100,7 @@ impl Janitor {
 
     /// Epoch ms on Redis' clock.
     pub async fn redis_now_ms(&self) -> Result<u64> {
-        let (s, us): (u64, u64) = redis::cmd("TIME")
-            .query_async(&mut self.connection.clone())
-            .await?;
+        let (s, us): (u64, u64) = redis::cmd("TIME").query_async(&mut self.connection.clone()).await?;
         Ok(s * 1_000 + us / 1_000)
     }
 
@@ -115,12 +110,7 @@ impl Janitor {
         let faults: Vec<FaultType> = topology.enabled.iter().collect();
         let reads = topology.all().map(|partition| {
             let logs: Vec<String> = faults.iter().map(|f| partition.ownership(*f)).collect();
-            async move {
-                (
-                    partition,
-                    self.progress(&partition.stream(), &logs, redis_now_ms).await,
-                )
-            }
+            async move { (partition, self.progress(&partition.stream(), &logs, redis_now_ms).await) }
         });
         let mut partitions = Vec::new();
         for (partition, progress) in futures::future::join_all(reads).await {
@@ -129,27 +119,17 @@ impl Janitor {
                 partition,
                 added,
                 by_fault: faults.iter().copied().zip(rows).collect(),
-                oldest_age_ms: if oldest_ms == 0 {
-                    0
-                } else {
-                    redis_now_ms.saturating_sub(oldest_ms)
-                },
+                oldest_age_ms: if oldest_ms == 0 { 0 } else { redis_now_ms.saturating_sub(oldest_ms) },
             });
         }
-        Ok(Backlog {
-            partitions,
-            redis_now_ms,
-        })
+        Ok(Backlog { partitions, redis_now_ms })
     }
 
     /// Progress of one log.
     pub async fn progress_of(&self, log: &Log) -> Result<Progress> {
         let now = self.redis_now_ms().await?;
-        let (_, mut rows, _) = self
-            .progress(&log.stream, std::slice::from_ref(&log.ownership), now)
-            .await?;
-        rows.pop()
-            .ok_or_else(|| StreamError::Unexpected("no progress".to_owned()))
+        let (_, mut rows, _) = self.progress(&log.stream, std::slice::from_ref(&log.ownership), now).await?;
+        rows.pop().ok_or_else(|| StreamError::Unexpected("no progress".to_owned()))
     }
 
     async fn progress(
@@ -169,14 +149,9 @@ impl Janitor {
         let rows = rows
             .into_iter()
             .map(|(cursor, read)| {
-                let cursor = cursor
-                    .parse()
-                    .map_err(|_| StreamError::Unexpected(format!("cursor {cursor:?}")))?;
-                Ok(Progress {
-                    cursor,
-                    read,
-                    lag: added.saturating_sub(read),
-                })
+                let cursor =
+                    cursor.parse().map_err(|_| StreamError::Unexpected(format!("cursor {cursor:?}")))?;
+                Ok(Progress { cursor, read, lag: added.saturating_sub(read) })
             })
             .collect::<Result<_>>()?;
         Ok((added, rows, oldest_ms))

@@ -14,15 +14,8 @@ enum Kind {
 }
 
 enum Operation {
-    Append {
-        target: usize,
-        maxlen: usize,
-        fields: Vec<(String, Vec<u8>)>,
-    },
-    Set {
-        target: usize,
-        fields: Vec<(String, Vec<u8>)>,
-    },
+    Append { target: usize, maxlen: usize, fields: Vec<(String, Vec<u8>)> },
+    Set { target: usize, fields: Vec<(String, Vec<u8>)> },
 }
 
 /// What is behind a durable cursor: where its ownership is, what it reads and the group that mirrors it.
@@ -83,15 +76,7 @@ pub enum Committed {
 impl Commit {
     /// Moves the cursor of `log` from `from` over `entries` entries to `to`, as the owner `token`.
     pub fn new(log: Log, token: &str, from: EntryId, to: EntryId, entries: usize) -> Self {
-        Self {
-            log,
-            token: token.to_owned(),
-            from,
-            to,
-            entries,
-            targets: Vec::new(),
-            operations: Vec::new(),
-        }
+        Self { log, token: token.to_owned(), from, to, entries, targets: Vec::new(), operations: Vec::new() }
     }
 
     /// Appends an entry to a stream.
@@ -111,11 +96,7 @@ impl Commit {
         fields: impl IntoIterator<Item = (K, V)>,
     ) -> &mut Self {
         let target = self.target(stream, Kind::Stream);
-        self.operations.push(Operation::Append {
-            target,
-            maxlen,
-            fields: owned(fields),
-        });
+        self.operations.push(Operation::Append { target, maxlen, fields: owned(fields) });
         self
     }
 
@@ -136,14 +117,10 @@ impl Commit {
     fn target(&mut self, key: &str, kind: Kind) -> usize {
         // Ownership hash and source stream come first among the keys.
         const BEFORE: usize = 3;
-        let at = self
-            .targets
-            .iter()
-            .position(|(k, _)| k == key)
-            .unwrap_or_else(|| {
-                self.targets.push((key.to_owned(), kind));
-                self.targets.len() - 1
-            });
+        let at = self.targets.iter().position(|(k, _)| k == key).unwrap_or_else(|| {
+            self.targets.push((key.to_owned(), kind));
+            self.targets.len() - 1
+        });
         at + BEFORE
     }
 }
@@ -164,10 +141,7 @@ pub struct Committer {
 impl Committer {
     /// On a connection that does not block.
     pub fn new(connection: ConnectionManager) -> Self {
-        Self {
-            connection,
-            script: Script::new(include_str!("scripts/commit.lua")),
-        }
+        Self { connection, script: Script::new(include_str!("scripts/commit.lua")) }
     }
 
     /// Runs one commit. After [`StreamError::Unknown`] the same commit may be run again: a try that
@@ -189,11 +163,7 @@ impl Committer {
         }
         for operation in &commit.operations {
             let fields = match operation {
-                Operation::Append {
-                    target,
-                    maxlen,
-                    fields,
-                } => {
+                Operation::Append { target, maxlen, fields } => {
                     call.arg("A").arg(*target).arg(*maxlen).arg(2 * fields.len());
                     fields
                 }
@@ -211,11 +181,9 @@ impl Committer {
             "done" => Ok(Committed::Done),
             "repeated" => Ok(Committed::Repeated),
             "fenced" => Ok(Committed::Fenced),
-            "moved" => {
-                Ok(Committed::Moved(detail.parse().map_err(|_| {
-                    StreamError::Unexpected(format!("cursor {detail:?}"))
-                })?))
-            }
+            "moved" => Ok(Committed::Moved(
+                detail.parse().map_err(|_| StreamError::Unexpected(format!("cursor {detail:?}")))?,
+            )),
             other => Err(StreamError::Unexpected(other.to_owned())),
         }
     }

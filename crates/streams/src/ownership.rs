@@ -89,9 +89,8 @@ impl Ownership {
     ) -> Result<std::result::Result<Vec<OwnershipRow>, String>> {
         let mut rows = Vec::with_capacity(lanes.len());
         // One call never spans two slot tags.
-        for chunk in lanes
-            .chunk_by(|a, b| same_slot(a.partition, b.partition))
-            .flat_map(|c| c.chunks(STAMP_CHUNK))
+        for chunk in
+            lanes.chunk_by(|a, b| same_slot(a.partition, b.partition)).flat_map(|c| c.chunks(STAMP_CHUNK))
         {
             let mut call = self.stamp.prepare_invoke();
             for lane in chunk {
@@ -99,8 +98,7 @@ impl Ownership {
             }
             call.arg(stamp);
             for lane in chunk {
-                call.key(lane.partition.stream())
-                    .arg(keys::diagnosis_group(lane.fault));
+                call.key(lane.partition.stream()).arg(keys::diagnosis_group(lane.fault));
             }
             let (verdict, body): (String, redis::Value) =
                 call.invoke_async(&mut self.connection.clone()).await?;
@@ -111,15 +109,12 @@ impl Ownership {
             }
             let part: Vec<(String, String, u64, u8)> =
                 redis::from_redis_value(body).map_err(|e| StreamError::Unexpected(e.to_string()))?;
-            rows.extend(
-                part.into_iter()
-                    .map(|(owner, cursor, read, suspect)| OwnershipRow {
-                        owner,
-                        cursor,
-                        read,
-                        suspect: suspect == 1,
-                    }),
-            );
+            rows.extend(part.into_iter().map(|(owner, cursor, read, suspect)| OwnershipRow {
+                owner,
+                cursor,
+                read,
+                suspect: suspect == 1,
+            }));
         }
         Ok(Ok(rows))
     }
@@ -135,16 +130,10 @@ impl Ownership {
         owner_died: bool,
     ) -> Result<Granted> {
         let mut call = self.grant.prepare_invoke();
-        call.key(lane.key())
-            .arg(stamp)
-            .arg(expected.unwrap_or("*"))
-            .arg(token)
-            .arg(u8::from(owner_died));
+        call.key(lane.key()).arg(stamp).arg(expected.unwrap_or("*")).arg(token).arg(u8::from(owner_died));
         let (verdict, detail): (String, String) = call.invoke_async(&mut self.connection.clone()).await?;
         match verdict.as_str() {
-            "ok" => Ok(Granted::Done {
-                suspect: detail == "1",
-            }),
+            "ok" => Ok(Granted::Done { suspect: detail == "1" }),
             "held" => Ok(Granted::Held(detail)),
             "stale" => Ok(Granted::Stale(detail)),
             other => Err(StreamError::Unexpected(other.to_owned())),
@@ -155,10 +144,7 @@ impl Ownership {
     /// one that may. False when a later holder has stamped it.
     pub async fn take_log(&self, log: &Log, stamp: &str, token: &str) -> Result<bool> {
         let mut call = self.stamp.prepare_invoke();
-        call.key(&log.ownership)
-            .arg(stamp)
-            .key(&log.stream)
-            .arg(&log.group);
+        call.key(&log.ownership).arg(stamp).key(&log.stream).arg(&log.group);
         let (verdict, _): (String, redis::Value) = call.invoke_async(&mut self.connection.clone()).await?;
         if verdict == "stale" {
             return Ok(false);
@@ -206,10 +192,7 @@ impl Ownership {
             .arg(&["owner", "cursor"])
             .query_async(&mut self.connection.clone())
             .await?;
-        Ok((
-            row.0.unwrap_or_default(),
-            row.1.unwrap_or_else(|| "0-0".to_owned()),
-        ))
+        Ok((row.0.unwrap_or_default(), row.1.unwrap_or_else(|| "0-0".to_owned())))
     }
 
     /// The tokens that own the lanes now.

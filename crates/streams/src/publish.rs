@@ -77,11 +77,7 @@ impl Publisher {
             replicas,
             timeout,
         }));
-        Self {
-            script: Script::new(include_str!("scripts/publish.lua")),
-            path,
-            remember,
-        }
+        Self { script: Script::new(include_str!("scripts/publish.lua")), path, remember }
     }
 
     /// Appends an entry to a partition. With `resent`, the message id is one the client may send
@@ -90,32 +86,17 @@ impl Publisher {
     /// # Errors
     /// [`StreamError::Refused`]: it is not there. [`StreamError::Unknown`]: it may be there.
     pub async fn publish(&self, partition: Partition, entry: &RawEntry, resent: bool) -> Result<Accepted> {
-        let keep_ms = if resent {
-            self.remember.as_millis() as u64
-        } else {
-            0
-        };
+        let keep_ms = if resent { self.remember.as_millis() as u64 } else { 0 };
         let mut call = self.script.prepare_invoke();
-        call.key(partition.stream())
-            .key(partition.seen(&entry.message_id))
-            .arg(keep_ms);
+        call.key(partition.stream()).key(partition.seen(&entry.message_id)).arg(keep_ms);
         for (name, value) in entry.fields() {
             call.arg(name).arg(value);
         }
         let (id, repeated): (String, u8) = match &self.path {
             Path::Shared(connection) => call.invoke_async(&mut connection.clone()).await?,
             Path::Dedicated(dedicated) => {
-                let Dedicated {
-                    client,
-                    idle,
-                    slots,
-                    replicas,
-                    timeout,
-                } = &**dedicated;
-                let _slot = slots
-                    .acquire()
-                    .await
-                    .map_err(|e| StreamError::Refused(e.to_string()))?;
+                let Dedicated { client, idle, slots, replicas, timeout } = &**dedicated;
+                let _slot = slots.acquire().await.map_err(|e| StreamError::Refused(e.to_string()))?;
                 let pooled = idle.lock().await.pop();
                 let mut connection = match pooled {
                     Some(connection) => connection,
@@ -138,13 +119,8 @@ impl Publisher {
                 answer
             }
         };
-        let entry = id
-            .parse()
-            .map_err(|_| StreamError::Unexpected(format!("entry id {id}")))?;
-        Ok(Accepted {
-            entry,
-            repeated: repeated == 1,
-        })
+        let entry = id.parse().map_err(|_| StreamError::Unexpected(format!("entry id {id}")))?;
+        Ok(Accepted { entry, repeated: repeated == 1 })
     }
 }
 

@@ -21,10 +21,7 @@ pub struct Entry {
 
 impl Entry {
     pub(crate) fn from_redis(entry: StreamId) -> Result<Self> {
-        let id = entry
-            .id
-            .parse()
-            .map_err(|_| StreamError::Unexpected(format!("entry id {}", entry.id)))?;
+        let id = entry.id.parse().map_err(|_| StreamError::Unexpected(format!("entry id {}", entry.id)))?;
         let fields = entry
             .map
             .into_iter()
@@ -40,10 +37,7 @@ impl Entry {
 
     /// The fields as text, as results and other streams of text have them.
     pub fn text_fields(&self) -> HashMap<String, String> {
-        self.fields
-            .iter()
-            .map(|(k, v)| (k.clone(), String::from_utf8_lossy(v).into_owned()))
-            .collect()
+        self.fields.iter().map(|(k, v)| (k.clone(), String::from_utf8_lossy(v).into_owned())).collect()
     }
 }
 
@@ -60,10 +54,7 @@ const SLACK: Duration = Duration::from_secs(2);
 impl Reader {
     /// Connects on first use and again after every failure.
     pub fn new(client: Client) -> Self {
-        Self {
-            client,
-            connection: None,
-        }
+        Self { client, connection: None }
     }
 
     /// The entries after the given positions, at most `count` of each stream, in the order of `after`.
@@ -79,12 +70,7 @@ impl Reader {
             None => connect(&self.client).await?,
         };
         let mut command = redis::cmd("XREAD");
-        command
-            .arg("COUNT")
-            .arg(count)
-            .arg("BLOCK")
-            .arg(block.as_millis().max(1) as u64)
-            .arg("STREAMS");
+        command.arg("COUNT").arg(count).arg("BLOCK").arg(block.as_millis().max(1) as u64).arg("STREAMS");
         for (stream, _) in after {
             command.arg(stream);
         }
@@ -95,9 +81,8 @@ impl Reader {
             block + SLACK,
             command.query_async::<Option<StreamReadReply>>(&mut connection),
         );
-        let reply = answer
-            .await
-            .map_err(|_| StreamError::Unknown("a read was not answered".to_owned()))??;
+        let reply =
+            answer.await.map_err(|_| StreamError::Unknown("a read was not answered".to_owned()))??;
         // Only a connection that answered is used again.
         self.connection = Some(connection);
         let mut out = Vec::new();
@@ -105,11 +90,7 @@ impl Reader {
             let Some(index) = after.iter().position(|(name, _)| *name == stream.key) else {
                 continue;
             };
-            let entries = stream
-                .ids
-                .into_iter()
-                .map(Entry::from_redis)
-                .collect::<Result<_>>()?;
+            let entries = stream.ids.into_iter().map(Entry::from_redis).collect::<Result<_>>()?;
             out.push((index, entries));
         }
         Ok(out)
@@ -133,22 +114,17 @@ impl Reader {
             .arg(format!("({from}"))
             .arg(to.map_or_else(|| "+".to_owned(), |id| id.to_string()));
         command.arg("COUNT").arg(count);
-        let answer = tokio::time::timeout(
-            SLACK * 2,
-            command.query_async::<StreamRangeReply>(&mut connection),
-        );
-        let reply = answer
-            .await
-            .map_err(|_| StreamError::Unknown("a read was not answered".to_owned()))??;
+        let answer =
+            tokio::time::timeout(SLACK * 2, command.query_async::<StreamRangeReply>(&mut connection));
+        let reply =
+            answer.await.map_err(|_| StreamError::Unknown("a read was not answered".to_owned()))??;
         self.connection = Some(connection);
         reply.ids.into_iter().map(Entry::from_redis).collect()
     }
 }
 
 async fn connect(client: &Client) -> Result<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(SLACK))
-        .set_response_timeout(None);
+    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(SLACK)).set_response_timeout(None);
     client
         .get_multiplexed_async_connection_with_config(&config)
         .await

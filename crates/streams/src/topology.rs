@@ -14,17 +14,13 @@ pub async fn agree(connection: &ConnectionManager, wanted: &Topology) -> Result<
         .arg("NX")
         .query_async(&mut connection.clone())
         .await?;
-    load(connection)
-        .await?
-        .ok_or_else(|| StreamError::Unexpected("the topology vanished".to_owned()))
+    load(connection).await?.ok_or_else(|| StreamError::Unexpected("the topology vanished".to_owned()))
 }
 
 /// The topology in force, if there is one yet.
 pub async fn load(connection: &ConnectionManager) -> Result<Option<Topology>> {
-    let text: Option<String> = redis::cmd("GET")
-        .arg(keys::TOPOLOGY)
-        .query_async(&mut connection.clone())
-        .await?;
+    let text: Option<String> =
+        redis::cmd("GET").arg(keys::TOPOLOGY).query_async(&mut connection.clone()).await?;
     text.map(|t| {
         serde_json::from_str(&t).map_err(|e| {
             StreamError::Unexpected(format!(

@@ -44,10 +44,8 @@ impl Views {
 
     /// How many vehicles have each overall status.
     pub async fn fleet(&self) -> Result<HashMap<String, u64>> {
-        let statuses: Vec<String> = redis::cmd("HVALS")
-            .arg(keys::VEHICLE_STATUS)
-            .query_async(&mut self.connection.clone())
-            .await?;
+        let statuses: Vec<String> =
+            redis::cmd("HVALS").arg(keys::VEHICLE_STATUS).query_async(&mut self.connection.clone()).await?;
         let mut counts = HashMap::new();
         for status in statuses {
             *counts.entry(status).or_insert(0) += 1;
@@ -65,11 +63,7 @@ impl Views {
             .arg(count)
             .query_async(&mut self.connection.clone())
             .await?;
-        reply
-            .ids
-            .into_iter()
-            .map(|id: StreamId| Entry::from_redis(id))
-            .collect()
+        reply.ids.into_iter().map(|id: StreamId| Entry::from_redis(id)).collect()
     }
 
     /// The last results of a vehicle since `since_ms`, newest first.
@@ -79,11 +73,8 @@ impl Views {
 
     /// Entries ever appended to a stream; 0 when there is none.
     pub async fn entries_added(&self, stream: &str) -> Result<u64> {
-        let info: redis::RedisResult<HashMap<String, redis::Value>> = redis::cmd("XINFO")
-            .arg("STREAM")
-            .arg(stream)
-            .query_async(&mut self.connection.clone())
-            .await;
+        let info: redis::RedisResult<HashMap<String, redis::Value>> =
+            redis::cmd("XINFO").arg("STREAM").arg(stream).query_async(&mut self.connection.clone()).await;
         match info {
             Ok(info) => Ok(match info.get("entries-added") {
                 Some(redis::Value::Int(n)) => u64::try_from(*n).unwrap_or(0),
@@ -96,11 +87,8 @@ impl Views {
 
     /// A setting of Redis; none where it is not shown to us.
     pub async fn config(&self, name: &str) -> Result<Option<String>> {
-        let answer: redis::RedisResult<Vec<String>> = redis::cmd("CONFIG")
-            .arg("GET")
-            .arg(name)
-            .query_async(&mut self.connection.clone())
-            .await;
+        let answer: redis::RedisResult<Vec<String>> =
+            redis::cmd("CONFIG").arg("GET").arg(name).query_async(&mut self.connection.clone()).await;
         match answer {
             Ok(pair) => Ok(pair.into_iter().nth(1)),
             Err(e) if e.code() == Some("NOPERM") => Ok(None),
@@ -122,18 +110,12 @@ impl Views {
 
     /// What the monitor last saw, JSON.
     pub async fn monitor(&self) -> Result<Option<String>> {
-        Ok(redis::cmd("GET")
-            .arg(keys::MONITOR)
-            .query_async(&mut self.connection.clone())
-            .await?)
+        Ok(redis::cmd("GET").arg(keys::MONITOR).query_async(&mut self.connection.clone()).await?)
     }
 
     /// Bytes Redis uses and may use (0: no limit).
     pub async fn memory(&self) -> Result<(u64, u64)> {
-        let info: String = redis::cmd("INFO")
-            .arg("memory")
-            .query_async(&mut self.connection.clone())
-            .await?;
+        let info: String = redis::cmd("INFO").arg("memory").query_async(&mut self.connection.clone()).await?;
         let field = |name: &str| {
             info.lines()
                 .find_map(|l| l.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())

@@ -11,10 +11,7 @@ use vtox_streams::{
 };
 use vtox_test_support::RedisServer;
 
-const LANE: Lane = Lane {
-    partition: Partition::Bare,
-    fault: FaultType::Bearing,
-};
+const LANE: Lane = Lane { partition: Partition::Bare, fault: FaultType::Bearing };
 
 fn entry(message_id: &str) -> RawEntry {
     RawEntry {
@@ -54,30 +51,19 @@ impl Cluster {
     async fn owned_by(token: &str) -> Self {
         let cluster = Self::start().await;
         cluster.ownership.stamp("1:a", &[LANE]).await.unwrap().unwrap();
-        let granted = cluster
-            .ownership
-            .grant("1:a", LANE, Some(""), token, false)
-            .await
-            .unwrap();
+        let granted = cluster.ownership.grant("1:a", LANE, Some(""), token, false).await.unwrap();
         assert_eq!(granted, Granted::Done { suspect: false });
         cluster
     }
 
     async fn publish(&self, message_id: &str) -> EntryId {
-        self.publisher
-            .publish(Partition::Bare, &entry(message_id), true)
-            .await
-            .unwrap()
-            .entry
+        self.publisher.publish(Partition::Bare, &entry(message_id), true).await.unwrap().entry
     }
 
     fn commit(&self, token: &str, from: EntryId, to: EntryId) -> Commit {
         let mut commit = Commit::new(Log::of_lane(LANE), token, from, to, 1);
         commit.append(keys::RESULTS, [("message_id", format!("of {to}"))]);
-        commit.set(
-            &Partition::Bare.state(FaultType::Bearing),
-            [("粤B·SEAL·1", "state")],
-        );
+        commit.set(&Partition::Bare.state(FaultType::Bearing), [("粤B·SEAL·1", "state")]);
         commit
     }
 
@@ -93,16 +79,8 @@ impl Cluster {
 #[tokio::test]
 async fn a_message_is_appended_once() {
     let c = Cluster::start().await;
-    let first = c
-        .publisher
-        .publish(Partition::Bare, &entry("m1"), true)
-        .await
-        .unwrap();
-    let again = c
-        .publisher
-        .publish(Partition::Bare, &entry("m1"), true)
-        .await
-        .unwrap();
+    let first = c.publisher.publish(Partition::Bare, &entry("m1"), true).await.unwrap();
+    let again = c.publisher.publish(Partition::Bare, &entry("m1"), true).await.unwrap();
     assert!(!first.repeated && again.repeated);
     assert_eq!(first.entry, again.entry);
     assert_eq!(c.query::<u64>(&["XLEN", keys::RAW]).await, 1);
@@ -120,13 +98,7 @@ async fn entries_are_read_back_as_they_were_written() {
     let message = vtox_protocol::decode_entry(keys::RAW, id, &entries[0].fields).unwrap();
     assert_eq!(message.message_id.as_str(), "m1");
     let after = [(keys::RAW.to_owned(), id)];
-    assert!(
-        reader
-            .read(&after, 10, Duration::from_millis(50))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(reader.read(&after, 10, Duration::from_millis(50)).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -137,16 +109,10 @@ async fn a_commit_moves_everything_together_and_shows_in_the_group() {
     assert_eq!(c.committer.run(&commit).await.unwrap(), Committed::Done);
     assert_eq!(c.committer.run(&commit).await.unwrap(), Committed::Repeated);
     assert_eq!(c.query::<u64>(&["XLEN", keys::RESULTS]).await, 1);
-    assert_eq!(
-        c.ownership.read(LANE).await.unwrap(),
-        ("1:w1:x".to_owned(), id.to_string())
-    );
+    assert_eq!(c.ownership.read(LANE).await.unwrap(), ("1:w1:x".to_owned(), id.to_string()));
     let groups: Vec<std::collections::HashMap<String, redis::Value>> =
         c.query(&["XINFO", "GROUPS", keys::RAW]).await;
-    assert_eq!(
-        groups[0]["name"],
-        redis::Value::BulkString(b"bearing_diagnosis_group".to_vec())
-    );
+    assert_eq!(groups[0]["name"], redis::Value::BulkString(b"bearing_diagnosis_group".to_vec()));
     assert_eq!(groups[0]["lag"], redis::Value::Int(0));
     assert_eq!(groups[0]["entries-read"], redis::Value::Int(1));
 }
@@ -156,19 +122,11 @@ async fn a_zombies_late_commit_changes_nothing() {
     let c = Cluster::owned_by("1:w1:x").await;
     let id = c.publish("m1").await;
     let late = c.commit("1:w1:x", EntryId::ZERO, id);
-    let granted = c
-        .ownership
-        .grant("1:a", LANE, Some("1:w1:x"), "1:w2:y", true)
-        .await
-        .unwrap();
+    let granted = c.ownership.grant("1:a", LANE, Some("1:w1:x"), "1:w2:y", true).await.unwrap();
     assert_eq!(granted, Granted::Done { suspect: true });
     assert_eq!(c.committer.run(&late).await.unwrap(), Committed::Fenced);
     assert_eq!(c.query::<u64>(&["XLEN", keys::RESULTS]).await, 0);
-    assert_eq!(
-        c.query::<u64>(&["EXISTS", &Partition::Bare.state(FaultType::Bearing)])
-            .await,
-        0
-    );
+    assert_eq!(c.query::<u64>(&["EXISTS", &Partition::Bare.state(FaultType::Bearing)]).await, 0);
     assert!(!c.ownership.release(LANE, "1:w1:x").await.unwrap());
 }
 
@@ -176,14 +134,8 @@ async fn a_zombies_late_commit_changes_nothing() {
 async fn a_commit_from_another_cursor_changes_nothing() {
     let c = Cluster::owned_by("t").await;
     let (one, two) = (c.publish("m1").await, c.publish("m2").await);
-    assert_eq!(
-        c.committer.run(&c.commit("t", EntryId::ZERO, one)).await.unwrap(),
-        Committed::Done
-    );
-    assert_eq!(
-        c.committer.run(&c.commit("t", EntryId::ZERO, two)).await.unwrap(),
-        Committed::Moved(one)
-    );
+    assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, one)).await.unwrap(), Committed::Done);
+    assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, two)).await.unwrap(), Committed::Moved(one));
     assert_eq!(c.query::<u64>(&["XLEN", keys::RESULTS]).await, 1);
 }
 
@@ -191,9 +143,7 @@ async fn a_commit_from_another_cursor_changes_nothing() {
 async fn a_target_of_the_wrong_type_is_found_before_the_first_write() {
     let c = Cluster::owned_by("t").await;
     let id = c.publish("m1").await;
-    let _: () = c
-        .query(&["SET", &Partition::Bare.state(FaultType::Bearing), "not a hash"])
-        .await;
+    let _: () = c.query(&["SET", &Partition::Bare.state(FaultType::Bearing), "not a hash"]).await;
     let refused = c.committer.run(&c.commit("t", EntryId::ZERO, id)).await;
     assert!(matches!(refused, Err(StreamError::WrongType(_))), "{refused:?}");
     assert_eq!(c.query::<u64>(&["EXISTS", keys::RESULTS]).await, 0);
@@ -207,10 +157,7 @@ async fn a_full_redis_refuses_what_is_new_and_drains_what_is_there() {
     let _: () = c.query(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let refused = c.publisher.publish(Partition::Bare, &entry("m2"), true).await;
     assert!(matches!(refused, Err(StreamError::Refused(_))), "{refused:?}");
-    assert_eq!(
-        c.committer.run(&c.commit("t", EntryId::ZERO, id)).await.unwrap(),
-        Committed::Done
-    );
+    assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, id)).await.unwrap(), Committed::Done);
 }
 
 #[tokio::test]
@@ -218,13 +165,8 @@ async fn lost_scripts_and_groups_come_back() {
     let c = Cluster::owned_by("t").await;
     let id = c.publish("m1").await;
     let _: () = c.query(&["SCRIPT", "FLUSH"]).await;
-    let _: i64 = c
-        .query(&["XGROUP", "DESTROY", keys::RAW, "bearing_diagnosis_group"])
-        .await;
-    assert_eq!(
-        c.committer.run(&c.commit("t", EntryId::ZERO, id)).await.unwrap(),
-        Committed::Done
-    );
+    let _: i64 = c.query(&["XGROUP", "DESTROY", keys::RAW, "bearing_diagnosis_group"]).await;
+    assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, id)).await.unwrap(), Committed::Done);
     let groups: Vec<redis::Value> = c.query(&["XINFO", "GROUPS", keys::RAW]).await;
     assert_eq!(groups.len(), 1);
 }
@@ -233,20 +175,10 @@ async fn lost_scripts_and_groups_come_back() {
 async fn a_stale_leader_can_change_nothing() {
     let c = Cluster::owned_by("t").await;
     c.ownership.stamp("2:b", &[LANE]).await.unwrap().unwrap();
-    let stale = c
-        .ownership
-        .grant("1:a", LANE, None, "1:w9:z", false)
-        .await
-        .unwrap();
+    let stale = c.ownership.grant("1:a", LANE, None, "1:w9:z", false).await.unwrap();
     assert_eq!(stale, Granted::Stale("2:b".to_owned()));
-    assert_eq!(
-        c.ownership.stamp("1:a", &[LANE]).await.unwrap(),
-        Err("2:b".to_owned())
-    );
-    assert_eq!(
-        c.ownership.stamp("2:c", &[LANE]).await.unwrap(),
-        Err("2:b".to_owned())
-    );
+    assert_eq!(c.ownership.stamp("1:a", &[LANE]).await.unwrap(), Err("2:b".to_owned()));
+    assert_eq!(c.ownership.stamp("2:c", &[LANE]).await.unwrap(), Err("2:b".to_owned()));
     assert_eq!(c.ownership.read(LANE).await.unwrap().0, "t");
 }
 
@@ -258,10 +190,7 @@ async fn attempts_on_a_suspect_are_counted_until_a_commit() {
         assert_eq!(c.ownership.attempt(LANE, "t", id).await.unwrap(), Some(expected));
     }
     assert_eq!(c.ownership.attempt(LANE, "other", id).await.unwrap(), None);
-    assert_eq!(
-        c.committer.run(&c.commit("t", EntryId::ZERO, id)).await.unwrap(),
-        Committed::Done
-    );
+    assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, id)).await.unwrap(), Committed::Done);
     let next = c.publish("m2").await;
     assert_eq!(c.ownership.attempt(LANE, "t", next).await.unwrap(), Some(1));
 }
@@ -269,57 +198,16 @@ async fn attempts_on_a_suspect_are_counted_until_a_commit() {
 #[tokio::test]
 async fn lag_is_counted_and_nothing_unread_is_trimmed() {
     let c = Cluster::owned_by("t").await;
-    let topology = Topology {
-        partitions: 1,
-        enabled: FaultSet::EMPTY.with(FaultType::Bearing),
-    };
-    let ids = [
-        c.publish("m1").await,
-        c.publish("m2").await,
-        c.publish("m3").await,
-    ];
-    assert_eq!(
-        c.janitor
-            .trim_partition(&topology, Partition::Bare, 0)
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(
-        c.committer
-            .run(&c.commit("t", EntryId::ZERO, ids[0]))
-            .await
-            .unwrap(),
-        Committed::Done
-    );
-    assert_eq!(
-        c.committer.run(&c.commit("t", ids[0], ids[1])).await.unwrap(),
-        Committed::Done
-    );
+    let topology = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
+    let ids = [c.publish("m1").await, c.publish("m2").await, c.publish("m3").await];
+    assert_eq!(c.janitor.trim_partition(&topology, Partition::Bare, 0).await.unwrap(), 0);
+    assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, ids[0])).await.unwrap(), Committed::Done);
+    assert_eq!(c.committer.run(&c.commit("t", ids[0], ids[1])).await.unwrap(), Committed::Done);
     let backlog = c.janitor.backlog(&topology).await.unwrap();
-    assert_eq!(
-        (
-            backlog.entries(),
-            backlog.added(),
-            backlog.read_of(FaultType::Bearing)
-        ),
-        (1, 3, 2)
-    );
+    assert_eq!((backlog.entries(), backlog.added(), backlog.read_of(FaultType::Bearing)), (1, 3, 2));
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(
-        c.janitor
-            .trim_partition(&topology, Partition::Bare, 60_000)
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(
-        c.janitor
-            .trim_partition(&topology, Partition::Bare, 0)
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(c.janitor.trim_partition(&topology, Partition::Bare, 60_000).await.unwrap(), 0);
+    assert_eq!(c.janitor.trim_partition(&topology, Partition::Bare, 0).await.unwrap(), 1);
     assert_eq!(c.query::<u64>(&["XLEN", keys::RAW]).await, 2);
     let after = c.janitor.backlog(&topology).await.unwrap();
     assert_eq!((after.entries(), after.added()), (1, 3));
@@ -329,10 +217,7 @@ async fn lag_is_counted_and_nothing_unread_is_trimmed() {
 async fn lag_is_counted_without_any_group() {
     let c = Cluster::start().await;
     c.publish("m1").await;
-    let topology = Topology {
-        partitions: 1,
-        enabled: FaultSet::ALL,
-    };
+    let topology = Topology { partitions: 1, enabled: FaultSet::ALL };
     let backlog = c.janitor.backlog(&topology).await.unwrap();
     assert_eq!((backlog.entries(), backlog.lag_of(FaultType::Insulation)), (1, 1));
     tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -342,12 +227,8 @@ async fn lag_is_counted_without_any_group() {
 #[tokio::test]
 async fn replicated_is_unknown_while_no_replica_confirms() {
     let redis = RedisServer::start(&[]);
-    let publisher = Publisher::replicated(
-        redis.client(),
-        1,
-        Duration::from_millis(100),
-        Duration::from_secs(60),
-    );
+    let publisher =
+        Publisher::replicated(redis.client(), 1, Duration::from_millis(100), Duration::from_secs(60));
     let unknown = publisher.publish(Partition::Bare, &entry("m1"), true).await;
     assert!(matches!(unknown, Err(StreamError::Unknown(_))), "{unknown:?}");
 }
@@ -355,14 +236,8 @@ async fn replicated_is_unknown_while_no_replica_confirms() {
 #[tokio::test]
 async fn the_first_topology_holds_for_all() {
     let c = Cluster::start().await;
-    let first = Topology {
-        partitions: 64,
-        enabled: FaultSet::ALL,
-    };
-    let second = Topology {
-        partitions: 1,
-        enabled: FaultSet::ALL,
-    };
+    let first = Topology { partitions: 64, enabled: FaultSet::ALL };
+    let second = Topology { partitions: 1, enabled: FaultSet::ALL };
     assert_eq!(topology::agree(&c.connection, &first).await.unwrap(), first);
     assert_eq!(topology::agree(&c.connection, &second).await.unwrap(), first);
 }

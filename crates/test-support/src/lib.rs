@@ -23,12 +23,7 @@ impl RedisServer {
         let port = free_port();
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         let process = spawn(port, &directory, &arguments);
-        let server = Self {
-            port,
-            directory,
-            arguments,
-            process,
-        };
+        let server = Self { port, directory, arguments, process };
         server.wait_until_ready();
         server
     }
@@ -51,9 +46,7 @@ impl RedisServer {
     /// A connection to it.
     pub async fn connection(&self) -> ConnectionManager {
         let config = ConnectionManagerConfig::new().set_response_timeout(Some(Duration::from_secs(5)));
-        ConnectionManager::new_with_config(self.client(), config)
-            .await
-            .expect("a running Redis")
+        ConnectionManager::new_with_config(self.client(), config).await.expect("a running Redis")
     }
 
     /// Kills it as a power cut would.
@@ -92,16 +85,7 @@ impl Drop for RedisServer {
 
 fn spawn(port: u16, directory: &tempfile::TempDir, arguments: &[String]) -> Child {
     Command::new("redis-server")
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "yes",
-        ])
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
         .arg("--dir")
         .arg(directory.path())
         .args(arguments)
@@ -112,10 +96,7 @@ fn spawn(port: u16, directory: &tempfile::TempDir, arguments: &[String]) -> Chil
 
 /// Sends a signal to a child.
 pub fn send_signal(process: &Child, signal: Signal) {
-    let pid = i32::try_from(process.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .expect("a process id");
+    let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw).expect("a process id");
     kill_process(pid, signal).expect("a running process");
 }
 

@@ -111,10 +111,7 @@ mod tests {
         batch.fold(&result("9-0", Status::Fault, 0.9), None);
         batch.fold(&result("7-0", Status::Normal, 0.1), None);
         let touched = &batch.vehicles[&VehicleId::new("V").unwrap()];
-        assert_eq!(
-            touched.health.overall_health.overall_status,
-            OverallStatus::Critical
-        );
+        assert_eq!(touched.health.overall_health.overall_status, OverallStatus::Critical);
         assert!(touched.became_critical());
     }
 

@@ -31,23 +31,13 @@ const MAX_VEHICLES: usize = 50_000;
 pub async fn run(service: Arc<Service>, metrics: Metrics) -> anyhow::Result<()> {
     let connection = service.redis.control.clone();
     let holder = format!("{}/{}", service.id, service.incarnation);
-    let lease = Lease::new(
-        connection.clone(),
-        keys::AGGREGATOR,
-        format!("{}:term", keys::AGGREGATOR),
-    );
+    let lease = Lease::new(connection.clone(), keys::AGGREGATOR, format!("{}:term", keys::AGGREGATOR));
     let soft = service.lifecycle.soft.clone();
     let mut least_term = 0;
     while !soft.is_cancelled() {
         match lease.take(&holder, LEASE, least_term).await {
             Ok(held) if held.id == holder => {
-                let mut turn = Turn::new(
-                    &service,
-                    metrics.clone(),
-                    lease.clone(),
-                    holder.clone(),
-                    held.term,
-                );
+                let mut turn = Turn::new(&service, metrics.clone(), lease.clone(), holder.clone(), held.term);
                 metrics.aggregating.set(1);
                 match turn.run(&service).await {
                     Ok(()) => {}
@@ -193,12 +183,7 @@ impl Turn {
                 if self.known.len() > MAX_VEHICLES {
                     self.known.clear();
                 }
-                self.known.extend(
-                    batch
-                        .vehicles
-                        .into_iter()
-                        .map(|(id, touched)| (id, touched.health)),
-                );
+                self.known.extend(batch.vehicles.into_iter().map(|(id, touched)| (id, touched.health)));
                 Ok(Some(to))
             }
             Committed::Fenced => Ok(None),
@@ -254,14 +239,8 @@ fn add_vehicles(commit: &mut Commit, batch: &Batch) -> anyhow::Result<()> {
     for (id, touched) in &batch.vehicles {
         let health = &touched.health;
         let overall = serde_json::to_string(&health.overall_health)?;
-        commit.set(
-            keys::VEHICLE_HEALTH,
-            [(id.as_str(), serde_json::to_string(health)?)],
-        );
-        commit.set(
-            keys::VEHICLE_STATUS,
-            [(id.as_str(), health.overall_health.overall_status.name())],
-        );
+        commit.set(keys::VEHICLE_HEALTH, [(id.as_str(), serde_json::to_string(health)?)]);
+        commit.set(keys::VEHICLE_STATUS, [(id.as_str(), health.overall_health.overall_status.name())]);
         commit.append_bounded(
             keys::ASSESSMENTS,
             ASSESSMENTS_KEPT,

@@ -32,26 +32,16 @@ impl Hub {
     /// A hub without clients.
     pub fn new(service: Arc<Service>, metrics: Metrics) -> Self {
         let frames = broadcast::Sender::new(service.settings.bridge.client_queue_frames);
-        Self {
-            service,
-            metrics,
-            frames,
-            started: Instant::now(),
-        }
+        Self { service, metrics, frames, started: Instant::now() }
     }
 }
 
 /// Reads results and assessments from now on until the soft token is cancelled.
 pub async fn run(hub: Arc<Hub>) -> anyhow::Result<()> {
     let mut reader = Reader::new(hub.service.redis.client.clone());
-    let now_ms = Janitor::new(hub.service.redis.control.clone())
-        .redis_now_ms()
-        .await?;
+    let now_ms = Janitor::new(hub.service.redis.control.clone()).redis_now_ms().await?;
     let begin = EntryId { ms: now_ms, seq: 0 };
-    let mut positions = [
-        (keys::RESULTS.to_owned(), begin),
-        (keys::ASSESSMENTS.to_owned(), begin),
-    ];
+    let mut positions = [(keys::RESULTS.to_owned(), begin), (keys::ASSESSMENTS.to_owned(), begin)];
     while !hub.service.lifecycle.soft.is_cancelled() {
         let read = match reader.read(&positions, BATCH, BLOCK).await {
             Ok(read) => read,
@@ -71,9 +61,7 @@ pub async fn run(hub: Arc<Hub>) -> anyhow::Result<()> {
             for entry in entries {
                 let fields = entry.text_fields();
                 let frame = match index {
-                    0 => DiagnosisResult::from_fields(&fields)
-                        .ok()
-                        .map(|r| frames::of_result(&r)),
+                    0 => DiagnosisResult::from_fields(&fields).ok().map(|r| frames::of_result(&r)),
                     _ => frames::of_assessment(&fields),
                 };
                 if let Some(frame) = frame {

@@ -56,13 +56,8 @@ pub fn of_assessment(fields: &HashMap<String, String>) -> Option<Frame> {
     let vehicle_id = fields.get("vehicle_id")?.clone();
     let health: OverallHealth = serde_json::from_str(fields.get("overall_health")?).ok()?;
     let states: Value = serde_json::from_str(fields.get("fault_states")?).ok()?;
-    let active: Vec<_> = health
-        .fault_summary
-        .critical_faults
-        .iter()
-        .chain(&health.fault_summary.warnings)
-        .copied()
-        .collect();
+    let active: Vec<_> =
+        health.fault_summary.critical_faults.iter().chain(&health.fault_summary.warnings).copied().collect();
     let frame = json!({
         "message_type": "health_assessment",
         "vehicle_id": vehicle_id,
@@ -75,11 +70,7 @@ pub fn of_assessment(fields: &HashMap<String, String>) -> Option<Frame> {
         "data_source": "vehicle_health_assessments",
         "message_id": fields.get("message_id"),
     });
-    Some(Frame {
-        text: frame.to_string().into(),
-        vehicle_id,
-        fault_type: None,
-    })
+    Some(Frame { text: frame.to_string().into(), vehicle_id, fault_type: None })
 }
 
 #[cfg(test)]
@@ -89,15 +80,11 @@ mod tests {
     #[test]
     fn an_assessment_has_the_contracts_names() {
         let overall = r#"{"overall_status":"unknown","health_score":null,"total_score":0.0,"fault_summary":{"critical_faults":[],"warnings":[],"normal":[]},"last_updated":""}"#;
-        let fields: HashMap<String, String> = [
-            ("vehicle_id", "V"),
-            ("overall_health", overall),
-            ("fault_states", "{}"),
-            ("timestamp", "t"),
-        ]
-        .into_iter()
-        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        .collect();
+        let fields: HashMap<String, String> =
+            [("vehicle_id", "V"), ("overall_health", overall), ("fault_states", "{}"), ("timestamp", "t")]
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .collect();
         let frame: Value = serde_json::from_str(&of_assessment(&fields).unwrap().text).unwrap();
         assert_eq!(frame["message_type"], "health_assessment");
         assert_eq!(frame["overall_status"], "unknown");

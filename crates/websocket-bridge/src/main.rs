@@ -32,11 +32,7 @@ async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
         })
     });
     service.lifecycle.spawn_vital("fan-out", fanout::run(hub.clone()));
-    service
-        .lifecycle
-        .spawn_vital("aggregation", aggregator::run(service.clone(), metrics));
+    service.lifecycle.spawn_vital("aggregation", aggregator::run(service.clone(), metrics));
     service.readiness.ready();
-    Ok(Router::new()
-        .route("/ws/frontend", get(socket::connect))
-        .with_state(hub))
+    Ok(Router::new().route("/ws/frontend", get(socket::connect)).with_state(hub))
 }

@@ -23,10 +23,7 @@ impl Metrics {
         let metrics = Self {
             clients: IntGauge::new("bridge_clients", "Dashboards connected.")?,
             sent: IntCounter::new("bridge_frames_sent_total", "Frames handed to dashboards.")?,
-            dropped: IntCounter::new(
-                "bridge_frames_dropped_total",
-                "Frames a dashboard was too slow for.",
-            )?,
+            dropped: IntCounter::new("bridge_frames_dropped_total", "Frames a dashboard was too slow for.")?,
             aggregated: IntCounter::new("bridge_results_aggregated_total", "Results aggregated.")?,
             aggregating: IntGauge::new("bridge_aggregating", "1 while this bridge aggregates.")?,
         };

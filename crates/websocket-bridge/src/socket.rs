@@ -27,32 +27,20 @@ pub async fn connect(State(hub): State<Arc<Hub>>, upgrade: WebSocketUpgrade) -> 
     if hub.metrics.clients.get() >= limit {
         let detail =
             format!("{limit} dashboards are connected already; try again later or raise bridge.max_clients");
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            axum::Json(json!({"detail": detail})),
-        )
-            .into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"detail": detail}))).into_response();
     }
     let tasks = hub.service.lifecycle.tasks.clone();
     // Tracked: the server itself does not wait for upgraded connections.
     let tracked = tasks.token();
-    upgrade
-        .max_message_size(MAX_CLIENT_MESSAGE)
-        .on_upgrade(move |socket| async move {
-            hub.metrics.clients.inc();
-            let mut client = Client {
-                hub: hub.clone(),
-                socket,
-                filter: Filter::default(),
-                sent: 0,
-                lost: 0,
-            };
-            if let Err(error) = client.run().await {
-                tracing::debug!(%error, "a dashboard is gone");
-            }
-            hub.metrics.clients.dec();
-            drop(tracked);
-        })
+    upgrade.max_message_size(MAX_CLIENT_MESSAGE).on_upgrade(move |socket| async move {
+        hub.metrics.clients.inc();
+        let mut client = Client { hub: hub.clone(), socket, filter: Filter::default(), sent: 0, lost: 0 };
+        if let Err(error) = client.run().await {
+            tracing::debug!(%error, "a dashboard is gone");
+        }
+        hub.metrics.clients.dec();
+        drop(tracked);
+    })
 }
 
 /// What a dashboard wants to see; it sees everything until it says something.
@@ -120,9 +108,7 @@ impl Client {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), axum::Error> {
-        tokio::time::timeout(SEND_LIMIT, self.socket.send(message))
-            .await
-            .map_err(axum::Error::new)?
+        tokio::time::timeout(SEND_LIMIT, self.socket.send(message)).await.map_err(axum::Error::new)?
     }
 
     fn answer(&mut self, text: &str, waiting: usize) -> Option<Value> {

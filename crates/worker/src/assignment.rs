@@ -43,12 +43,9 @@ pub async fn run(service: Arc<Service>, work: Arc<Work>) -> anyhow::Result<()> {
         match placement.of(&work.id).await {
             Ok(assignment) => {
                 // What was meant for an earlier run of this worker is not meant for this one.
-                let assignment = assignment
-                    .filter(|a| a.incarnation == work.incarnation)
-                    .unwrap_or_default();
+                let assignment = assignment.filter(|a| a.incarnation == work.incarnation).unwrap_or_default();
                 let released = follow(&work, &mut running, &mut tasks, &assignment);
-                work.stats
-                    .lanes(running.values().map(|r: &Running| r.tokens.len()).sum());
+                work.stats.lanes(running.values().map(|r: &Running| r.tokens.len()).sum());
                 service.readiness.ready();
                 if released {
                     drop(placement.notify("released").await);
@@ -91,12 +88,8 @@ fn follow(
                 .iter()
                 .any(|g| g.partition == *partition && g.fault == fault && g.token == token)
         };
-        let gone: Vec<FaultType> = run
-            .tokens
-            .iter()
-            .filter(|(fault, token)| !kept(**fault, token))
-            .map(|(f, _)| *f)
-            .collect();
+        let gone: Vec<FaultType> =
+            run.tokens.iter().filter(|(fault, token)| !kept(**fault, token)).map(|(f, _)| *f).collect();
         for fault in gone {
             run.tokens.remove(&fault);
             released = true;
@@ -107,10 +100,7 @@ fn follow(
         let run = running.entry(grant.partition).or_insert_with(|| {
             let (commands, receiver) = mpsc::unbounded_channel();
             tasks.spawn(PartitionTask::new(work.clone(), grant.partition, receiver).run());
-            Running {
-                commands,
-                tokens: BTreeMap::new(),
-            }
+            Running { commands, tokens: BTreeMap::new() }
         });
         if run.tokens.get(&grant.fault) != Some(&grant.token) {
             run.tokens.insert(grant.fault, grant.token.clone());

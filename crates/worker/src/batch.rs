@@ -71,21 +71,13 @@ pub fn run(stream: &str, entries: &[Entry], jobs: &mut [LaneJob], worker: &str, 
         if !jobs.iter().any(|job| entry.id > job.cursor) {
             continue;
         }
-        let decoded =
-            guarded("decoding", || decode_entry(stream, entry.id, &entry.fields)).unwrap_or_else(|reason| {
-                Err(Undecodable {
-                    vehicle_id: None,
-                    reason,
-                })
-            });
+        let decoded = guarded("decoding", || decode_entry(stream, entry.id, &entry.fields))
+            .unwrap_or_else(|reason| Err(Undecodable { vehicle_id: None, reason }));
         let metadata = entry.fields.get("metadata").map_or(&[][..], Vec::as_slice);
         let location = location_of(metadata);
         let profile = MotorProfile::default();
-        let prepared = decoded
-            .as_ref()
-            .ok()
-            .and_then(|m| m.block.as_ref().ok())
-            .map(|b| Prepared::new(b, &profile));
+        let prepared =
+            decoded.as_ref().ok().and_then(|m| m.block.as_ref().ok()).map(|b| Prepared::new(b, &profile));
         for job in jobs.iter_mut().filter(|job| entry.id > job.cursor) {
             job.output.entries += 1;
             job.output.last = entry.id;
@@ -111,11 +103,7 @@ pub fn run(stream: &str, entries: &[Entry], jobs: &mut [LaneJob], worker: &str, 
                     });
                 }
                 Err(Undecodable { vehicle_id, reason }) => {
-                    job.output.dead_letters.push(DeadLetter {
-                        entry: entry.id,
-                        vehicle_id,
-                        reason,
-                    });
+                    job.output.dead_letters.push(DeadLetter { entry: entry.id, vehicle_id, reason });
                 }
             }
         }
@@ -130,14 +118,9 @@ fn answer(
     entry: EntryId,
     now_ms: u64,
 ) -> Result<(Verdict, Duration), Undecodable> {
-    let dead = |reason: String| Undecodable {
-        vehicle_id: Some(message.vehicle_id.clone()),
-        reason,
-    };
+    let dead = |reason: String| Undecodable { vehicle_id: Some(message.vehicle_id.clone()), reason };
     if job.poison == Some(entry) {
-        return Err(dead(
-            "the entry ended three workers that tried it alone".to_owned(),
-        ));
+        return Err(dead("the entry ended three workers that tried it alone".to_owned()));
     }
     let vehicle = job.vehicles.entry(message.vehicle_id.clone()).or_default();
     let began = Instant::now();
@@ -214,20 +197,14 @@ mod tests {
         let fields = [("vehicle_id", "V1"), ("sensor_data", sensor_data)];
         Entry {
             id: EntryId { ms, seq: 0 },
-            fields: fields
-                .into_iter()
-                .map(|(k, v)| (k.to_owned(), v.as_bytes().to_vec()))
-                .collect(),
+            fields: fields.into_iter().map(|(k, v)| (k.to_owned(), v.as_bytes().to_vec())).collect(),
         }
     }
 
     fn job(fault: FaultType, cursor_ms: u64) -> LaneJob {
         LaneJob {
             fault,
-            cursor: EntryId {
-                ms: cursor_ms,
-                seq: 0,
-            },
+            cursor: EntryId { ms: cursor_ms, seq: 0 },
             vehicles: HashMap::new(),
             poison: None,
             output: LaneOutput::default(),
@@ -237,47 +214,20 @@ mod tests {
     #[test]
     fn every_entry_behind_a_cursor_is_answered_once_per_lane() {
         let one_row = r#"{"data":[{"Ia":1}],"sampling_rate":8000}"#;
-        let entries = [
-            entry(1, one_row),
-            entry(2, "not json"),
-            entry(3, "{}"),
-            entry(4, one_row),
-        ];
+        let entries = [entry(1, one_row), entry(2, "not json"), entry(3, "{}"), entry(4, one_row)];
         let mut jobs = [job(FaultType::Bearing, 0), job(FaultType::TurnFault, 2)];
         jobs[0].poison = Some(EntryId { ms: 4, seq: 0 });
         run("motor_raw_data", &entries, &mut jobs, "w", 5_000);
-        let ids = |o: &LaneOutput| {
-            o.results
-                .iter()
-                .map(|r| r.original_message_id.ms)
-                .collect::<Vec<_>>()
-        };
+        let ids = |o: &LaneOutput| o.results.iter().map(|r| r.original_message_id.ms).collect::<Vec<_>>();
         let dead = |o: &LaneOutput| o.dead_letters.iter().map(|d| d.entry.ms).collect::<Vec<_>>();
-        assert_eq!(
-            (ids(&jobs[0].output), dead(&jobs[0].output)),
-            (vec![1, 3], vec![2, 4])
-        );
-        assert_eq!(
-            (ids(&jobs[1].output), dead(&jobs[1].output)),
-            (vec![3, 4], vec![])
-        );
+        assert_eq!((ids(&jobs[0].output), dead(&jobs[0].output)), (vec![1, 3], vec![2, 4]));
+        assert_eq!((ids(&jobs[1].output), dead(&jobs[1].output)), (vec![3, 4], vec![]));
         assert_eq!(jobs[0].output.entries, 4);
         assert_eq!(jobs[1].output.last.ms, 4);
         let empty = &jobs[0].output.results[1];
         assert_eq!(empty.verdict.status, Status::InsufficientData);
-        assert!(
-            empty
-                .verdict
-                .reason
-                .as_deref()
-                .unwrap()
-                .contains("data is missing")
-        );
-        assert!(
-            jobs[0].output.dead_letters[0]
-                .reason
-                .contains("sensor_data cannot be read")
-        );
+        assert!(empty.verdict.reason.as_deref().unwrap().contains("data is missing"));
+        assert!(jobs[0].output.dead_letters[0].reason.contains("sensor_data cannot be read"));
     }
 
     #[test]
@@ -290,10 +240,7 @@ mod tests {
 
     #[test]
     fn the_location_is_found_in_the_metadata() {
-        assert_eq!(
-            location_of(br#"{"location":"Shenzhen"}"#),
-            Some("Shenzhen".to_owned())
-        );
+        assert_eq!(location_of(br#"{"location":"Shenzhen"}"#), Some("Shenzhen".to_owned()));
         assert_eq!(location_of(br#"{"place":"Shenzhen"}"#), None);
     }
 }

@@ -87,17 +87,10 @@ fn bytes_of(entry: &vtox_streams::Entry) -> usize {
 fn sources(work: &Work, slot: Slot, turn: usize) -> (Vec<Source>, bool) {
     let inboxes: Vec<(Partition, Arc<Inbox>)> = {
         let inboxes = work.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        inboxes
-            .iter()
-            .filter(|(p, _)| slot.holds(**p))
-            .map(|(p, i)| (*p, i.clone()))
-            .collect()
+        inboxes.iter().filter(|(p, _)| slot.holds(**p)).map(|(p, i)| (*p, i.clone())).collect()
     };
     let batch = work.settings.batch_entries;
-    let mut room = work
-        .settings
-        .buffer_entries
-        .saturating_sub(work.buffered.load(Ordering::Relaxed));
+    let mut room = work.settings.buffer_entries.saturating_sub(work.buffered.load(Ordering::Relaxed));
     if work.buffered_bytes.load(Ordering::Relaxed) >= BUFFER_BYTES {
         room = 0;
     }
@@ -113,12 +106,7 @@ fn sources(work: &Work, slot: Slot, turn: usize) -> (Vec<Source>, bool) {
         match inbox.wants(batch, work.settings.lane_buffer_entries) {
             Some((position, epoch)) => {
                 room -= batch;
-                sources.push(Source {
-                    inbox: inbox.clone(),
-                    stream: partition.stream(),
-                    position,
-                    epoch,
-                });
+                sources.push(Source { inbox: inbox.clone(), stream: partition.stream(), position, epoch });
             }
             None => full = true,
         }

@@ -46,24 +46,15 @@ async fn on_demand(
         Some(Err(error)) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     if faults.intersection(work.faults) != faults {
-        return refuse(
-            StatusCode::NOT_FOUND,
-            &format!("this worker serves {} only", work.faults),
-        );
+        return refuse(StatusCode::NOT_FOUND, &format!("this worker serves {} only", work.faults));
     }
-    let binary = headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|t| t == "application/msgpack");
+    let binary = headers.get(header::CONTENT_TYPE).is_some_and(|t| t == "application/msgpack");
     let Ok(permit) = work.threads.clone().acquire_owned().await else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     };
     let diagnosed = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let block = if binary {
-            decode_binary(&body)
-        } else {
-            decode_json(&body)
-        }?;
+        let block = if binary { decode_binary(&body) } else { decode_json(&body) }?;
         let prepared = Prepared::new(&block, &MotorProfile::default());
         let verdicts: BTreeMap<&str, _> = faults
             .iter()

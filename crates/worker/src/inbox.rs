@@ -48,10 +48,7 @@ impl Inbox {
     pub fn wants(&self, more: usize, capacity: usize) -> Option<(EntryId, u64)> {
         let state = self.state();
         let room = state.queue.len() + more <= capacity;
-        state
-            .position
-            .filter(|_| room)
-            .map(|position| (position, state.epoch))
+        state.position.filter(|_| room).map(|position| (position, state.epoch))
     }
 
     /// Takes what was read; false when the reading has become obsolete.
@@ -65,9 +62,7 @@ impl Inbox {
         }
         state.position = Some(last);
         let read_at = Instant::now();
-        state
-            .queue
-            .extend(entries.into_iter().map(|entry| Waiting { entry, read_at }));
+        state.queue.extend(entries.into_iter().map(|entry| Waiting { entry, read_at }));
         drop(state);
         self.filled.notify_one();
         true
@@ -119,10 +114,7 @@ mod tests {
     use super::*;
 
     fn entry(ms: u64) -> Entry {
-        Entry {
-            id: EntryId { ms, seq: 0 },
-            fields: [("f".to_owned(), vec![0; 10])].into(),
-        }
+        Entry { id: EntryId { ms, seq: 0 }, fields: [("f".to_owned(), vec![0; 10])].into() }
     }
 
     #[test]

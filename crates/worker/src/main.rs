@@ -37,20 +37,11 @@ async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
             load: Some(work.load()),
         })
     });
-    service.lifecycle.spawn_vital(
-        "feed of the bare stream",
-        feed::run(work.clone(), feed::Slot::Bare),
-    );
-    service.lifecycle.spawn_vital(
-        "feed of the partitions",
-        feed::run(work.clone(), feed::Slot::Numbered),
-    );
+    service.lifecycle.spawn_vital("feed of the bare stream", feed::run(work.clone(), feed::Slot::Bare));
+    service.lifecycle.spawn_vital("feed of the partitions", feed::run(work.clone(), feed::Slot::Numbered));
+    service.lifecycle.spawn_vital("assignment", assignment::run(service.clone(), work.clone()));
     service
         .lifecycle
-        .spawn_vital("assignment", assignment::run(service.clone(), work.clone()));
-    service.lifecycle.spawn_vital(
-        "performance",
-        stats::note_performance(work.clone(), service.lifecycle.clone()),
-    );
+        .spawn_vital("performance", stats::note_performance(work.clone(), service.lifecycle.clone()));
     Ok(http::routes(work))
 }

@@ -114,10 +114,7 @@ impl PartitionTask {
     }
 
     fn lane(&self, fault: FaultType) -> Lane {
-        Lane {
-            partition: self.partition,
-            fault,
-        }
+        Lane { partition: self.partition, fault }
     }
 
     async fn apply(&mut self, command: Command) {
@@ -151,12 +148,7 @@ impl PartitionTask {
             true => Some(self.work.janitor.redis_now_ms().await.unwrap_or(u64::MAX)),
             false => None,
         };
-        let owned = Owned {
-            token: grant.token,
-            cursor,
-            vehicles: HashMap::new(),
-            suspect_before_ms,
-        };
+        let owned = Owned { token: grant.token, cursor, vehicles: HashMap::new(), suspect_before_ms };
         self.lanes.insert(grant.fault, owned);
         self.rewind();
         tracing::debug!(%lane, %cursor, suspect = grant.suspect, "owned");
@@ -205,11 +197,7 @@ impl PartitionTask {
             }
         }
         let suspect = self.lanes.values().any(|l| l.suspect_before_ms.is_some());
-        let entries = self.inbox.take(if suspect {
-            1
-        } else {
-            self.work.settings.batch_entries
-        });
+        let entries = self.inbox.take(if suspect { 1 } else { self.work.settings.batch_entries });
         let (count, bytes) = (entries.len(), waiting_bytes(&entries));
         self.bytes_since_trim += bytes;
         self.work.stats.begin();
@@ -271,11 +259,8 @@ impl PartitionTask {
             return;
         };
         let batch: Vec<_> = entries.iter().map(|w| w.entry.clone()).collect();
-        let (stream, worker, threads) = (
-            self.partition.stream(),
-            self.work.id.clone(),
-            self.work.threads.clone(),
-        );
+        let (stream, worker, threads) =
+            (self.partition.stream(), self.work.id.clone(), self.work.threads.clone());
         let now_ms = clock::epoch_ms();
         let Ok(permit) = threads.acquire_owned().await else {
             return;
@@ -294,13 +279,10 @@ impl PartitionTask {
                 return;
             }
         };
-        let commits = jobs
-            .into_iter()
-            .filter(|job| job.output.entries > 0)
-            .filter_map(|job| {
-                let token = self.lanes.get(&job.fault)?.token.clone();
-                Some(self.commit(token, job))
-            });
+        let commits = jobs.into_iter().filter(|job| job.output.entries > 0).filter_map(|job| {
+            let token = self.lanes.get(&job.fault)?.token.clone();
+            Some(self.commit(token, job))
+        });
         let outcomes = join_all(commits).await;
         let mut rewind = false;
         for (job, outcome) in outcomes {
@@ -332,9 +314,7 @@ impl PartitionTask {
         }
         let now_ms = self.work.clock.now_ms();
         for waiting in entries {
-            self.work
-                .stats
-                .latency(now_ms.saturating_sub(waiting.entry.id.ms));
+            self.work.stats.latency(now_ms.saturating_sub(waiting.entry.id.ms));
         }
     }
 
@@ -385,19 +365,11 @@ impl PartitionTask {
                 }
             };
             for (vehicle, state) in missing.into_iter().zip(states) {
-                let folded = state
-                    .and_then(|s| serde_json::from_slice(&s).ok())
-                    .unwrap_or_default();
+                let folded = state.and_then(|s| serde_json::from_slice(&s).ok()).unwrap_or_default();
                 vehicles.insert(vehicle, VehicleState { folded, charts_ms: 0 });
             }
             let poison = poisoned.contains(&fault).then_some(last);
-            jobs.push(LaneJob {
-                fault,
-                cursor,
-                vehicles,
-                poison,
-                output: LaneOutput::default(),
-            });
+            jobs.push(LaneJob { fault, cursor, vehicles, poison, output: LaneOutput::default() });
         }
         Some(jobs)
     }
@@ -462,14 +434,7 @@ impl PartitionTask {
                     ("stream", self.partition.stream()),
                     ("entry_id", letter.entry.to_string()),
                     ("fault_type", job.fault.to_string()),
-                    (
-                        "vehicle_id",
-                        letter
-                            .vehicle_id
-                            .as_ref()
-                            .map(ToString::to_string)
-                            .unwrap_or_default(),
-                    ),
+                    ("vehicle_id", letter.vehicle_id.as_ref().map(ToString::to_string).unwrap_or_default()),
                     ("reason", letter.reason.clone()),
                     ("consumer_id", self.work.id.clone()),
                     ("timestamp", clock::timestamp()),
@@ -482,12 +447,7 @@ impl PartitionTask {
             .map(|r| &r.vehicle_id)
             .collect::<std::collections::BTreeSet<_>>()
             .into_iter()
-            .filter_map(|id| {
-                Some((
-                    id.to_string(),
-                    serde_json::to_vec(&job.vehicles.get(id)?.folded).ok()?,
-                ))
-            });
+            .filter_map(|id| Some((id.to_string(), serde_json::to_vec(&job.vehicles.get(id)?.folded).ok()?)));
         commit.set(&self.partition.state(job.fault), states);
         commit
     }
@@ -505,11 +465,8 @@ impl PartitionTask {
         let settings = &self.work.settings;
         let by_bytes_s = settings.raw_retention_bytes as f64 / self.bytes_per_s.max(1.0);
         let keep_ms = (1_000.0 * by_bytes_s.min(settings.raw_retention_s as f64)) as u64;
-        if let Err(error) = self
-            .work
-            .janitor
-            .trim_partition(&self.work.topology, self.partition, keep_ms)
-            .await
+        if let Err(error) =
+            self.work.janitor.trim_partition(&self.work.topology, self.partition, keep_ms).await
         {
             tracing::debug!(%error, partition = %self.partition, "trimming failed");
         }

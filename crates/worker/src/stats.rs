@@ -80,10 +80,7 @@ impl Stats {
                 Opts::new("worker_verdicts_total", "Verdicts committed."),
                 &["fault_type", "status"],
             )?,
-            dead_letters: by_fault(
-                "worker_dead_letters_total",
-                "Entries answered with a dead letter.",
-            )?,
+            dead_letters: by_fault("worker_dead_letters_total", "Entries answered with a dead letter.")?,
             refused: IntCounterVec::new(
                 Opts::new("worker_commits_refused_total", "Commits that changed nothing."),
                 &["reason"],
@@ -130,13 +127,9 @@ impl Stats {
         self.commits_work.store(true, Ordering::Relaxed);
         let fault = done.fault.name();
         self.results.with_label_values(&[fault]).inc_by(done.results);
-        self.dead_letters
-            .with_label_values(&[fault])
-            .inc_by(done.dead_letters);
+        self.dead_letters.with_label_values(&[fault]).inc_by(done.dead_letters);
         for (status, count) in verdicts {
-            self.verdicts
-                .with_label_values(&[fault, status.name()])
-                .inc_by(*count);
+            self.verdicts.with_label_values(&[fault, status.name()]).inc_by(*count);
         }
         let mut inner = self.inner();
         *inner.completed.entry(done.fault).or_default() += done.results;
@@ -184,11 +177,7 @@ impl Stats {
             completed,
             completed_by_fault: inner.completed.clone(),
             failed: inner.failed,
-            success_rate: if all == 0 {
-                1.0
-            } else {
-                completed as f64 / all as f64
-            },
+            success_rate: if all == 0 { 1.0 } else { completed as f64 / all as f64 },
             mean_processing_ms: inner.mean_processing_ms,
             in_flight: inner.in_flight,
         }
@@ -218,20 +207,12 @@ pub async fn note_performance(work: Arc<Work>, lifecycle: Lifecycle) -> anyhow::
                 ("metric_type", "processing_time".to_owned()),
                 ("fault_type", fault.to_string()),
                 ("consumer_id", work.id.clone()),
-                (
-                    "processing_time",
-                    format!("{:.6}", time.as_secs_f64() / count as f64),
-                ),
+                ("processing_time", format!("{:.6}", time.as_secs_f64() / count as f64)),
                 ("timestamp", clock::timestamp()),
                 ("messages_processed", count.to_string()),
             ];
-            let noted = views::note(
-                &work.redis.control,
-                keys::PERFORMANCE,
-                PERFORMANCE_ENTRIES,
-                &fields,
-            )
-            .await;
+            let noted =
+                views::note(&work.redis.control, keys::PERFORMANCE, PERFORMANCE_ENTRIES, &fields).await;
             if let Err(error) = noted {
                 tracing::debug!(%error, "processing times were not noted");
             }

@@ -93,11 +93,7 @@ impl Work {
 
     /// Removes an inbox: nothing of the partition is owned any more.
     pub fn close_inbox(&self, partition: Partition) {
-        let inbox = self
-            .inboxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&partition);
+        let inbox = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
         if let Some(inbox) = inbox {
             let (entries, bytes) = inbox.clear();
             self.consumed(entries, bytes);

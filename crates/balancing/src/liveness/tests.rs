@@ -44,20 +44,11 @@ impl Cluster {
                 self.heartbeats.insert(*member, redis_now_ms);
             }
         }
-        self.judge.tick(
-            self.now_ms,
-            Some(Answer {
-                redis_now_ms,
-                heartbeats: &self.heartbeats,
-            }),
-        )
+        self.judge.tick(self.now_ms, Some(Answer { redis_now_ms, heartbeats: &self.heartbeats }))
     }
 
     fn run(&mut self, ms: u64) -> Judgement<u32> {
-        (0..ms / TICK_MS)
-            .map(|_| self.tick())
-            .last()
-            .expect("at least a tick")
+        (0..ms / TICK_MS).map(|_| self.tick()).last().expect("at least a tick")
     }
 
     /// Ms until the dead are exactly `expected`; panics after 10 s.
@@ -167,15 +158,9 @@ fn most_expiring_together_is_waited_out_for_one_lease() {
     c.stop(0..5);
     let judged: Vec<_> = (0..60).map(|_| c.tick()).collect();
     // Heartbeats are not in step: the first two (not most of five) are judged as they expire.
-    let held = judged
-        .iter()
-        .position(|j| matches!(j.hold, Some(Hold::MassExpiry { .. })))
-        .unwrap();
+    let held = judged.iter().position(|j| matches!(j.hold, Some(Hold::MassExpiry { .. }))).unwrap();
     assert!(judged[held].dead.len() <= 2);
-    let all = judged
-        .iter()
-        .position(|j| j.dead.len() == 5)
-        .expect("judged in the end");
+    let all = judged.iter().position(|j| j.dead.len() == 5).expect("judged in the end");
     assert!((19..=21).contains(&(all - held)), "{} ticks", all - held);
 }
 

@@ -82,20 +82,13 @@ impl Board {
                 _ => *class_of.entry(&*unit.eligible).or_insert_with(|| {
                     let may: Vec<bool> = workers.iter().map(|w| unit.eligible.contains(&w.id)).collect();
                     let members = (0..workers.len()).filter(|w| may[*w]).collect();
-                    classes.push(Class {
-                        load: 0.0,
-                        eligible: members,
-                    });
+                    classes.push(Class { load: 0.0, eligible: members });
                     eligible.push(may);
                     classes.len() - 1
                 }),
             };
             seen = Some((&unit.eligible, class));
-            let load = if unit.load.is_finite() {
-                unit.load.max(0.0)
-            } else {
-                0.0
-            } + config.idle_load;
+            let load = if unit.load.is_finite() { unit.load.max(0.0) } else { 0.0 } + config.idle_load;
             let owner = current.get(&unit.id).and_then(|w| index.get(w).copied());
             if let Some(owner) = owner {
                 seats[owner].load += load;
@@ -124,16 +117,9 @@ impl Board {
             seat.target = target;
         }
         let total_load = classes.iter().map(|c| c.load).sum();
-        let has_newcomer = workers
-            .iter()
-            .any(|w| now_ms.saturating_sub(w.joined_at_ms) < config.slow_start_ms);
-        Self {
-            seats,
-            pieces,
-            eligible,
-            total_load,
-            has_newcomer,
-        }
+        let has_newcomer =
+            workers.iter().any(|w| now_ms.saturating_sub(w.joined_at_ms) < config.slow_start_ms);
+        Self { seats, pieces, eligible, total_load, has_newcomer }
     }
 
     pub(super) fn units(&self) -> usize {
@@ -171,16 +157,10 @@ impl Board {
                 Some(_) => None,
             })
             .collect();
-        let choice: Vec<usize> = self
-            .eligible
-            .iter()
-            .map(|may| may.iter().filter(|m| **m).count())
-            .collect();
+        let choice: Vec<usize> = self.eligible.iter().map(|may| may.iter().filter(|m| **m).count()).collect();
         found.sort_by(|&(a, why_a), &(b, why_b)| {
             let first = |unit: usize, why| (why != Reason::Orphan, choice[self.pieces[unit].class]);
-            first(a, why_a)
-                .cmp(&first(b, why_b))
-                .then(self.load(b).total_cmp(&self.load(a)))
+            first(a, why_a).cmp(&first(b, why_b)).then(self.load(b).total_cmp(&self.load(a)))
         });
         found
     }
@@ -232,9 +212,7 @@ impl Board {
     }
 
     pub(super) fn worst_deviation(&self) -> f64 {
-        self.staying()
-            .map(|w| self.deviation(w).abs())
-            .fold(0.0, f64::max)
+        self.staying().map(|w| self.deviation(w).abs()).fold(0.0, f64::max)
     }
 
     fn staying(&self) -> impl Iterator<Item = usize> {
@@ -253,11 +231,7 @@ impl Board {
     }
 
     pub(super) fn fills<W: Ord + Clone>(&self, workers: &[Worker<W>]) -> BTreeMap<W, Fill> {
-        workers
-            .iter()
-            .zip(&self.seats)
-            .map(|(w, seat)| (w.id.clone(), seat.fill()))
-            .collect()
+        workers.iter().zip(&self.seats).map(|(w, seat)| (w.id.clone(), seat.fill())).collect()
     }
 }
 
@@ -268,9 +242,7 @@ impl Seat {
             target: self.target,
             load: self.load,
             units: self.pieces.len(),
-            fill: (self.target > 0.0)
-                .then(|| self.load / self.target)
-                .filter(|f| f.is_finite()),
+            fill: (self.target > 0.0).then(|| self.load / self.target).filter(|f| f.is_finite()),
         }
     }
 }
@@ -282,11 +254,7 @@ fn weights<W>(config: &PlacementConfig, now_ms: u64, workers: &[Worker<W>]) -> V
         .map(|w| {
             let age_ms = now_ms.saturating_sub(w.joined_at_ms) as f64;
             let ramp = age_ms / config.slow_start_ms.max(1) as f64;
-            let weight = if w.weight.is_finite() {
-                w.weight.max(0.0)
-            } else {
-                0.0
-            };
+            let weight = if w.weight.is_finite() { w.weight.max(0.0) } else { 0.0 };
             weight * ramp.clamp(config.slow_start_floor.clamp(0.0, 1.0), 1.0)
         })
         .collect();
@@ -294,8 +262,5 @@ fn weights<W>(config: &PlacementConfig, now_ms: u64, workers: &[Worker<W>]) -> V
     if largest <= 0.0 {
         return vec![1.0; workers.len()];
     }
-    ramped
-        .into_iter()
-        .map(|w| w.max(largest * WEIGHT_FLOOR))
-        .collect()
+    ramped.into_iter().map(|w| w.max(largest * WEIGHT_FLOOR)).collect()
 }

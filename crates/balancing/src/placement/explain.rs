@@ -79,11 +79,7 @@ impl Board {
             .enumerate()
             .map(|(i, (worker, seat))| {
                 let fill = seat.fill();
-                let more = if self.owner(unit) == Some(i) {
-                    0.0
-                } else {
-                    self.load(unit)
-                };
+                let more = if self.owner(unit) == Some(i) { 0.0 } else { self.load(unit) };
                 Candidate {
                     worker: worker.id.clone(),
                     standing: Standing::of(seat, self.may_own(unit, i)),

@@ -45,13 +45,7 @@ pub struct Placer<U, W> {
 impl<U: Ord + Clone + Hash, W: Ord + Clone + Hash> Placer<U, W> {
     /// A placer that remembers nothing.
     pub fn new(config: PlacementConfig) -> Self {
-        Self {
-            config,
-            decisions: BTreeMap::new(),
-            balancing: false,
-            last_balance_ms: None,
-            allowance: 0,
-        }
+        Self { config, decisions: BTreeMap::new(), balancing: false, last_balance_ms: None, allowance: 0 }
     }
 
     /// The parameters.
@@ -99,23 +93,11 @@ impl<U: Ord + Clone + Hash, W: Ord + Clone + Hash> Placer<U, W> {
             };
             let id = units[unit].id.clone();
             let from = board.first_owner(unit).map(|w| workers[w].id.clone());
-            self.decisions.insert(
-                id.clone(),
-                Decision {
-                    at_ms: now_ms,
-                    from: from.clone(),
-                    to: to.clone(),
-                    reason,
-                },
-            );
+            self.decisions
+                .insert(id.clone(), Decision { at_ms: now_ms, from: from.clone(), to: to.clone(), reason });
             match from {
                 None => plan.assign.push((id, to)),
-                Some(from) => plan.moves.push(Move {
-                    unit: id,
-                    from,
-                    to,
-                    reason,
-                }),
+                Some(from) => plan.moves.push(Move { unit: id, from, to, reason }),
             }
         }
         if self.decisions.len() > units.len() {
@@ -166,10 +148,7 @@ impl<U: Ord + Clone + Hash, W: Ord + Clone + Hash> Placer<U, W> {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            min_gain: self.config.min_gain,
-            tolerance: self.config.stop_deviation,
-        }
+        Limits { min_gain: self.config.min_gain, tolerance: self.config.stop_deviation }
     }
 
     /// Overloaded workers give away what they have above their target, without any cap.
@@ -199,11 +178,8 @@ impl<U: Ord + Clone + Hash, W: Ord + Clone + Hash> Placer<U, W> {
         }
         // While a newcomer's target still rises, those that are a little too full are about to give
         // to it: evening them out among themselves would move load twice.
-        let goal = if board.has_newcomer() {
-            self.config.start_deviation
-        } else {
-            self.config.stop_deviation
-        };
+        let goal =
+            if board.has_newcomer() { self.config.start_deviation } else { self.config.stop_deviation };
         let mut stuck = BTreeSet::new();
         while self.balancing && left_in_round > 0 && self.allowance > 0 {
             let Some(worker) = board.most_deviating(goal, &stuck) else {

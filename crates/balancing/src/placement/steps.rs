@@ -55,10 +55,7 @@ impl Board {
             self.place(best.what.0, best.what.1);
             return Some(Step::One(best.what.0));
         }
-        let (unit, other) = may_swap
-            .then(|| self.best_swap(worker, limits, &movable))
-            .flatten()?
-            .what;
+        let (unit, other) = may_swap.then(|| self.best_swap(worker, limits, &movable)).flatten()?.what;
         let there = self.owner(other)?;
         self.place(unit, there);
         self.place(other, worker);
@@ -71,15 +68,10 @@ impl Board {
         limits: Limits,
         movable: &dyn Fn(&Piece) -> bool,
     ) -> Option<Prospect<(usize, usize)>> {
-        let takers: Vec<usize> = (0..self.seats.len())
-            .filter(|&w| w != worker && self.seats[w].takes())
-            .collect();
+        let takers: Vec<usize> =
+            (0..self.seats.len()).filter(|&w| w != worker && self.seats[w].takes()).collect();
         let mut best = None;
-        for &unit in self.seats[worker]
-            .pieces
-            .iter()
-            .filter(|&&p| movable(&self.pieces[p]))
-        {
+        for &unit in self.seats[worker].pieces.iter().filter(|&&p| movable(&self.pieces[p])) {
             for &to in takers.iter().filter(|&&to| self.may_own(unit, to)) {
                 let gain = self.gain(worker, to, self.load(unit), limits);
                 keep_better(&mut best, gain, (unit, to));
@@ -103,11 +95,7 @@ impl Board {
                 continue;
             };
             if self.may_own(unit, worker) {
-                keep_better(
-                    &mut best,
-                    self.gain(from, worker, piece.load, limits),
-                    (unit, worker),
-                );
+                keep_better(&mut best, self.gain(from, worker, piece.load, limits), (unit, worker));
             }
         }
         best
@@ -123,11 +111,7 @@ impl Board {
             return None;
         }
         let mut best = None;
-        for &unit in self.seats[worker]
-            .pieces
-            .iter()
-            .filter(|&&p| movable(&self.pieces[p]))
-        {
+        for &unit in self.seats[worker].pieces.iter().filter(|&&p| movable(&self.pieces[p])) {
             for (other, piece) in self.pieces.iter().enumerate().filter(|(_, p)| movable(p)) {
                 let Some(there) = piece.owner.filter(|w| *w != worker && self.seats[*w].takes()) else {
                     continue;
@@ -152,16 +136,9 @@ impl Board {
         let clean = |before: f64, after: f64| {
             after.abs() <= limits.tolerance || (before * after > 0.0 && after.abs() <= before.abs())
         };
-        let (part_a, part_b) = (
-            self.floored(self.seats[from].target),
-            self.floored(self.seats[to].target),
-        );
+        let (part_a, part_b) = (self.floored(self.seats[from].target), self.floored(self.seats[to].target));
         let evenness = part_a * (a * a - a_after * a_after) + part_b * (b * b - b_after * b_after);
-        Some(Gain {
-            clean: clean(a, a_after) && clean(b, b_after),
-            gap: a - b,
-            evenness,
-        })
+        Some(Gain { clean: clean(a, a_after) && clean(b, b_after), gap: a - b, evenness })
     }
 }
 

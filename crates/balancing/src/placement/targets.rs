@@ -67,10 +67,7 @@ fn pour(load: f64, pots: &[Pot]) -> Vec<f64> {
     };
     let poured = |level: f64| pots.iter().map(|p| at(level, p)).sum::<f64>();
     let mut low = 0.0;
-    let mut high = pots
-        .iter()
-        .map(|p| (p.content + load) / p.weight)
-        .fold(0.0, f64::max);
+    let mut high = pots.iter().map(|p| (p.content + load) / p.weight).fold(0.0, f64::max);
     for _ in 0..HALVINGS {
         let middle = (low + high) / 2.0;
         if poured(middle) < load {
@@ -99,71 +96,32 @@ mod tests {
 
     #[test]
     fn follow_the_weights_where_everyone_may_have_everything() {
-        let class = Class {
-            load: 100.0,
-            eligible: vec![0, 1, 2],
-        };
-        close(
-            &targets(&[1.0, 1.0, 3.0], &[OPEN; 3], &[class]),
-            &[20.0, 20.0, 60.0],
-        );
+        let class = Class { load: 100.0, eligible: vec![0, 1, 2] };
+        close(&targets(&[1.0, 1.0, 3.0], &[OPEN; 3], &[class]), &[20.0, 20.0, 60.0]);
     }
 
     #[test]
     fn a_class_of_one_worker_makes_room_for_itself() {
-        let classes = [
-            Class {
-                load: 40.0,
-                eligible: vec![0],
-            },
-            Class {
-                load: 60.0,
-                eligible: vec![0, 1, 2],
-            },
-        ];
+        let classes =
+            [Class { load: 40.0, eligible: vec![0] }, Class { load: 60.0, eligible: vec![0, 1, 2] }];
         close(&targets(&[1.0; 3], &[OPEN; 3], &classes), &[40.0, 30.0, 30.0]);
     }
 
     #[test]
     fn a_chain_of_classes_is_levelled_through() {
-        let classes = [
-            Class {
-                load: 90.0,
-                eligible: vec![0, 1],
-            },
-            Class {
-                load: 30.0,
-                eligible: vec![1, 2],
-            },
-        ];
+        let classes =
+            [Class { load: 90.0, eligible: vec![0, 1] }, Class { load: 30.0, eligible: vec![1, 2] }];
         close(&targets(&[1.0; 3], &[OPEN; 3], &classes), &[45.0, 45.0, 30.0]);
-        let classes = [
-            Class {
-                load: 50.0,
-                eligible: vec![0, 1],
-            },
-            Class {
-                load: 70.0,
-                eligible: vec![1, 2],
-            },
-        ];
+        let classes =
+            [Class { load: 50.0, eligible: vec![0, 1] }, Class { load: 70.0, eligible: vec![1, 2] }];
         close(&targets(&[1.0; 3], &[OPEN; 3], &classes), &[40.0, 40.0, 40.0]);
     }
 
     #[test]
     fn caps_hold_unless_it_fits_nowhere() {
-        let class = Class {
-            load: 90.0,
-            eligible: vec![0, 1, 2],
-        };
-        close(
-            &targets(&[1.0; 3], &[10.0, OPEN, OPEN], std::slice::from_ref(&class)),
-            &[10.0, 40.0, 40.0],
-        );
-        close(
-            &targets(&[1.0; 3], &[10.0, 10.0, 10.0], &[class]),
-            &[30.0, 30.0, 30.0],
-        );
+        let class = Class { load: 90.0, eligible: vec![0, 1, 2] };
+        close(&targets(&[1.0; 3], &[10.0, OPEN, OPEN], std::slice::from_ref(&class)), &[10.0, 40.0, 40.0]);
+        close(&targets(&[1.0; 3], &[10.0, 10.0, 10.0], &[class]), &[30.0, 30.0, 30.0]);
     }
 
     proptest! {

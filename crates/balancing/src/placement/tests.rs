@@ -5,26 +5,12 @@ use super::*;
 type Owners = BTreeMap<u32, String>;
 
 fn worker(id: &str, weight: f64) -> Worker<String> {
-    Worker {
-        id: id.to_owned(),
-        weight,
-        health: 1.0,
-        joined_at_ms: 0,
-        draining: false,
-        overloaded: false,
-    }
+    Worker { id: id.to_owned(), weight, health: 1.0, joined_at_ms: 0, draining: false, overloaded: false }
 }
 
 fn units(loads: &[f64], eligible: &[&str]) -> Vec<Unit<u32, String>> {
     let eligible: Arc<BTreeSet<String>> = Arc::new(eligible.iter().map(|w| (*w).to_owned()).collect());
-    (0..)
-        .zip(loads)
-        .map(|(id, load)| Unit {
-            id,
-            load: *load,
-            eligible: eligible.clone(),
-        })
-        .collect()
+    (0..).zip(loads).map(|(id, load)| Unit { id, load: *load, eligible: eligible.clone() }).collect()
 }
 
 fn apply(owners: &mut Owners, plan: &Plan<u32, String>) {
@@ -65,11 +51,7 @@ fn idle_units_spread_by_count() {
     let plan = Placer::new(PlacementConfig::default()).round(0, &workers, &units(&[0.0; 65], &ids), &owners);
     apply(&mut owners, &plan);
     assert_eq!(plan.assign.len(), 65);
-    assert!(
-        counts(&owners).values().all(|n| (16..=17).contains(n)),
-        "{:?}",
-        counts(&owners)
-    );
+    assert!(counts(&owners).values().all(|n| (16..=17).contains(n)), "{:?}", counts(&owners));
 }
 
 #[test]
@@ -101,21 +83,12 @@ fn the_unhealthy_and_the_overloaded_get_orphans_only_when_nobody_else_can() {
         let mut owners = Owners::new();
         let plan = placer.round(60_000, workers, &units, &owners);
         apply(&mut owners, &plan);
-        (
-            counts(&owners)
-                .into_iter()
-                .map(|(w, n)| (w.to_owned(), n))
-                .collect::<Vec<_>>(),
-            plan.unplaced.len(),
-        )
+        (counts(&owners).into_iter().map(|(w, n)| (w.to_owned(), n)).collect::<Vec<_>>(), plan.unplaced.len())
     };
     let all = [sick.clone(), busy.clone(), leaving.clone(), worker("well", 1.0)];
     assert_eq!(place(&all), (vec![("well".to_owned(), 10)], 0));
     assert_eq!(place(&all[..3]), (vec![("busy".to_owned(), 10)], 0));
-    assert_eq!(
-        place(&[sick, leaving.clone()]),
-        (vec![("sick".to_owned(), 10)], 0)
-    );
+    assert_eq!(place(&[sick, leaving.clone()]), (vec![("sick".to_owned(), 10)], 0));
     assert_eq!(place(&[leaving]), (vec![], 10));
 }
 
@@ -123,16 +96,8 @@ fn the_unhealthy_and_the_overloaded_get_orphans_only_when_nobody_else_can() {
 fn units_go_only_where_they_may() {
     let workers = [worker("a", 1.0), worker("b", 1.0), worker("c", 1.0)];
     let mut all = units(&[1.0; 30], &["a", "b", "c"]);
-    all.extend(
-        units(&[1.0; 30], &["a"])
-            .into_iter()
-            .map(|u| Unit { id: u.id + 30, ..u }),
-    );
-    all.extend(
-        units(&[1.0; 5], &["gone"])
-            .into_iter()
-            .map(|u| Unit { id: u.id + 60, ..u }),
-    );
+    all.extend(units(&[1.0; 30], &["a"]).into_iter().map(|u| Unit { id: u.id + 30, ..u }));
+    all.extend(units(&[1.0; 5], &["gone"]).into_iter().map(|u| Unit { id: u.id + 60, ..u }));
     let mut placer = Placer::new(PlacementConfig::default());
     let mut owners = Owners::new();
     let plan = placer.round(60_000, &workers, &all, &owners);
@@ -144,29 +109,18 @@ fn units_go_only_where_they_may() {
     let shrunk: Vec<_> = all
         .iter()
         .map(|u| match owners.get(&u.id).map(String::as_str) {
-            Some("b") => Unit {
-                eligible: Arc::new(BTreeSet::from(["a".to_owned(), "c".to_owned()])),
-                ..u.clone()
-            },
+            Some("b") => {
+                Unit { eligible: Arc::new(BTreeSet::from(["a".to_owned(), "c".to_owned()])), ..u.clone() }
+            }
             _ => u.clone(),
         })
         .collect();
     let plan = placer.round(60_100, &workers, &shrunk, &owners);
-    assert_eq!(
-        plan.moves
-            .iter()
-            .filter(|m| m.reason == Reason::NotEligible && m.from == "b")
-            .count(),
-        15
-    );
+    assert_eq!(plan.moves.iter().filter(|m| m.reason == Reason::NotEligible && m.from == "b").count(), 15);
     apply(&mut owners, &plan);
     run(&mut placer, 61, 200, &workers, &shrunk, &mut owners);
     assert!(shrunk[..60].iter().all(|u| u.eligible.contains(&owners[&u.id])));
-    assert!(
-        counts(&owners)["a"] <= 31 && counts(&owners)["b"] >= 14,
-        "{:?}",
-        counts(&owners)
-    );
+    assert!(counts(&owners)["a"] <= 31 && counts(&owners)["b"] >= 14, "{:?}", counts(&owners));
 }
 
 #[test]
@@ -193,13 +147,7 @@ fn a_drained_worker_is_empty_after_one_round() {
     run(&mut placer, 20, 3, &workers, &units, &mut owners);
     workers[0].draining = true;
     let plan = placer.round(22_100, &workers, &units, &owners);
-    assert!(
-        plan.assign.is_empty()
-            && plan
-                .moves
-                .iter()
-                .all(|m| m.reason == Reason::Drain && m.from == "a")
-    );
+    assert!(plan.assign.is_empty() && plan.moves.iter().all(|m| m.reason == Reason::Drain && m.from == "a"));
     apply(&mut owners, &plan);
     assert_eq!(counts(&owners), BTreeMap::from([("b", 30), ("c", 30)]));
 }
@@ -235,11 +183,7 @@ fn a_newcomer_is_filled_slowly_within_the_cap_and_moved_units_rest() {
     );
     assert!((48..=52).contains(&counts(&owners)["d"]), "{:?}", counts(&owners));
     let moved: Vec<u32> = moves.iter().flatten().map(|m| m.unit).collect();
-    assert_eq!(
-        moved.iter().collect::<BTreeSet<_>>().len(),
-        moved.len(),
-        "none moved twice"
-    );
+    assert_eq!(moved.iter().collect::<BTreeSet<_>>().len(), moved.len(), "none moved twice");
     // The newcomer fails to be of use; what it was given rests for 60 s, then goes back.
     let unit = moved[0];
     let at_ms = placer.decisions[&unit].at_ms;
@@ -269,20 +213,11 @@ fn units_too_coarse_to_be_even_settle() {
 fn a_swap_is_made_where_no_single_move_helps_and_pays_for_two() {
     let workers = [worker("a", 1.0), worker("b", 1.0)];
     let units = units(&[6.0, 4.0, 3.0, 3.0], &["a", "b"]);
-    let mut owners: Owners = [(0, "a"), (1, "a"), (2, "b"), (3, "b")]
-        .map(|(u, w)| (u, w.to_owned()))
-        .into();
-    let mut placer = Placer::new(PlacementConfig {
-        rest_ms: 0,
-        ..Default::default()
-    });
+    let mut owners: Owners = [(0, "a"), (1, "a"), (2, "b"), (3, "b")].map(|(u, w)| (u, w.to_owned())).into();
+    let mut placer = Placer::new(PlacementConfig { rest_ms: 0, ..Default::default() });
     let moves = run(&mut placer, 20, 4, &workers, &units, &mut owners);
     assert_eq!(moves.iter().map(Vec::len).collect::<Vec<_>>(), [0, 2, 0, 0]);
-    let load_of_a: f64 = units
-        .iter()
-        .filter(|u| owners[&u.id] == "a")
-        .map(|u| u.load)
-        .sum();
+    let load_of_a: f64 = units.iter().filter(|u| owners[&u.id] == "a").map(|u| u.load).sum();
     assert!((7.0..=9.0).contains(&load_of_a), "{load_of_a}");
 }
 
@@ -312,19 +247,8 @@ fn explains_the_owner_and_the_others() {
     let why = placer.explain(21_000, &workers, &units, &owners, &1).unwrap();
     assert_eq!(why.owner.as_deref(), Some("a"));
     assert_eq!(why.decision.as_ref().unwrap().reason, Reason::Orphan);
-    let standings: Vec<_> = why
-        .candidates
-        .iter()
-        .map(|c| (c.worker.as_str(), c.standing))
-        .collect();
-    assert_eq!(
-        standings,
-        [
-            ("a", Standing::Takes),
-            ("b", Standing::Unhealthy),
-            ("c", Standing::NotEligible)
-        ]
-    );
+    let standings: Vec<_> = why.candidates.iter().map(|c| (c.worker.as_str(), c.standing)).collect();
+    assert_eq!(standings, [("a", Standing::Takes), ("b", Standing::Unhealthy), ("c", Standing::NotEligible)]);
     let json = serde_json::to_value(&why).unwrap();
     assert_eq!(json["candidates"][1]["standing"], "unhealthy");
     assert!(placer.explain(21_000, &workers, &units, &owners, &9).is_none());

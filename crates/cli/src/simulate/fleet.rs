@@ -67,11 +67,7 @@ pub struct Report {
 pub async fn run(plan: Plan, stop: impl Future<Output = ()>, live: bool) -> anyhow::Result<Report> {
     let ledger = Ledger::default();
     let mut follower = match &plan.redis {
-        Some(url) => Some(
-            Follower::open(url, ledger.clone())
-                .await
-                .context("opening the results")?,
-        ),
+        Some(url) => Some(Follower::open(url, ledger.clone()).await.context("opening the results")?),
         None => None,
     };
     let sender = Sender::new(&plan.gateway, plan.form)?;
@@ -84,9 +80,7 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()>, live: bool) -> anyh
     let mut tasks = JoinSet::new();
     let over = tokio::sync::watch::Sender::new(false);
     for (n, vehicle) in options.vehicles().enumerate() {
-        *truth
-            .entry(vehicle.condition().fault.map_or("healthy", FaultType::name))
-            .or_default() += 1;
+        *truth.entry(vehicle.condition().fault.map_or("healthy", FaultType::name)).or_default() += 1;
         let driver = Driver {
             sender: sender.clone(),
             counters: counters.clone(),
@@ -125,12 +119,7 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()>, live: bool) -> anyh
         Some(follower) => Some(follower.settle().await?),
         None => None,
     };
-    Ok(Report {
-        counters,
-        balance,
-        truth,
-        rejections,
-    })
+    Ok(Report { counters, balance, truth, rejections })
 }
 
 /// Follows the results; without a Redis, only time passes.
@@ -146,11 +135,7 @@ async fn step(follower: &mut Option<Follower>) -> anyhow::Result<()> {
 
 fn print_summary(counters: &Counters, ledger: &Ledger) {
     let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
-    let verdicts: Vec<String> = ledger
-        .verdicts()
-        .iter()
-        .map(|(s, n)| format!("{s} {n}"))
-        .collect();
+    let verdicts: Vec<String> = ledger.verdicts().iter().map(|(s, n)| format!("{s} {n}")).collect();
     eprintln!(
         "sent {}  accepted {}  rejected {}  retries {}  | {}",
         get(&counters.sent),
@@ -200,16 +185,10 @@ impl Driver {
             vehicle = returned;
             self.counters.sent.fetch_add(1, Ordering::Relaxed);
             let sent_ms = clock::epoch_ms();
-            match self
-                .sender
-                .send(vehicle.id(), &format!("{run_id}-{sequence}"), &block)
-                .await
-            {
+            match self.sender.send(vehicle.id(), &format!("{run_id}-{sequence}"), &block).await {
                 Ok(Sent::Accepted { message_id, tries }) => {
                     self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-                    self.counters
-                        .retries
-                        .fetch_add(u64::from(tries - 1), Ordering::Relaxed);
+                    self.counters.retries.fetch_add(u64::from(tries - 1), Ordering::Relaxed);
                     self.ledger.accepted(message_id, sent_ms);
                 }
                 Ok(Sent::Rejected { status, detail }) => {
@@ -219,9 +198,7 @@ impl Driver {
                 Ok(Sent::Unknown) => drop(self.counters.unknown.fetch_add(1, Ordering::Relaxed)),
                 Err(error) => rejection = Some(error.to_string()),
             }
-            let jittered = self
-                .interval
-                .mul_f64(self.random.random_range(2.0 / 3.0..4.0 / 3.0));
+            let jittered = self.interval.mul_f64(self.random.random_range(2.0 / 3.0..4.0 / 3.0));
             wait = jittered.saturating_sub(Duration::from_millis(clock::epoch_ms().saturating_sub(began_ms)));
         }
         rejection
@@ -231,9 +208,7 @@ impl Driver {
 impl Report {
     /// Whether everything accepted has exactly one result per enabled fault type.
     pub fn complete(&self) -> bool {
-        self.balance
-            .as_ref()
-            .is_none_or(|b| b.lost == 0 && b.duplicates == 0 && b.out_of_order == 0)
+        self.balance.as_ref().is_none_or(|b| b.lost == 0 && b.duplicates == 0 && b.out_of_order == 0)
     }
 
     /// One JSON object.

@@ -85,18 +85,13 @@ pub enum Form {
 
 /// Sends until the time is over or Ctrl-C; prints what happened.
 pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let gateway = arguments
-        .gateway
-        .clone()
-        .unwrap_or_else(|| format!("http://127.0.0.1:{}", settings.gateway.port));
+    let gateway =
+        arguments.gateway.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", settings.gateway.port));
     if let Some(directory) = &arguments.replay {
         return replay::run(directory, &gateway, arguments.json).await;
     }
     anyhow::ensure!(arguments.interval > 0.0, "--interval must be positive");
-    anyhow::ensure!(
-        (0.0..=1.0).contains(&arguments.faulty),
-        "--faulty must be between 0 and 1"
-    );
+    anyhow::ensure!((0.0..=1.0).contains(&arguments.faulty), "--faulty must be between 0 and 1");
     let plan = fleet::Plan {
         gateway,
         vehicles: arguments.vehicles,
@@ -116,9 +111,5 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
     };
     let report = fleet::run(plan, stop, !arguments.json).await?;
     println!("{}", report.to_json());
-    Ok(if report.complete() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -37,33 +37,18 @@ pub async fn run(directory: &Path, gateway: &str, as_json: bool) -> anyhow::Resu
                 .iter()
                 .map(|(fault, v)| format!("{fault} {}", v["status"].as_str().unwrap_or("-")))
                 .collect();
-            println!(
-                "{:<44} {:<12} {}",
-                recording.id,
-                label(&recording),
-                shown.join("  ")
-            );
+            println!("{:<44} {:<12} {}", recording.id, label(&recording), shown.join("  "));
         }
         rows.push(json!({"id": recording.id, "vehicle_id": vehicle, "label": recording.label, "verdicts": verdicts}));
     }
     if as_json {
-        println!(
-            "{}",
-            json!({"recordings": rows.len(), "complete": complete, "records": rows})
-        );
+        println!("{}", json!({"recordings": rows.len(), "complete": complete, "records": rows}));
     }
-    Ok(if complete {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn label(recording: &Recording) -> String {
-    serde_json::to_value(recording.label)
-        .ok()
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_default()
+    serde_json::to_value(recording.label).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Sends the blocks of a recording in order; answers the id of the last message.

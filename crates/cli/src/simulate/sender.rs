@@ -50,11 +50,7 @@ impl Sender {
     /// To the gateway at `gateway`.
     pub fn new(gateway: &str, form: Form) -> anyhow::Result<Self> {
         let client = Client::builder().timeout(TIMEOUT).build()?;
-        Ok(Self {
-            client,
-            gateway: gateway.trim_end_matches('/').to_owned(),
-            form,
-        })
+        Ok(Self { client, gateway: gateway.trim_end_matches('/').to_owned(), form })
     }
 
     /// Sends one block. `key` makes resends of it one message.
@@ -65,10 +61,9 @@ impl Sender {
             utf8_percent_encode(vehicle, NON_ALPHANUMERIC)
         );
         let (kind, body) = match self.form {
-            Form::Rows => (
-                "application/json",
-                format!("{{\"sensor_data\":{}}}", encode_json(block)).into_bytes(),
-            ),
+            Form::Rows => {
+                ("application/json", format!("{{\"sensor_data\":{}}}", encode_json(block)).into_bytes())
+            }
             Form::Binary => ("application/msgpack", encode_binary(block)),
         };
         // Cheap to clone for every try.
@@ -86,23 +81,15 @@ impl Sender {
                 Ok(answer) if answer.status().is_success() => {
                     // An answer that breaks off is as good as none: the same key finds the message again.
                     if let Ok(accepted) = answer.json::<Accepted>().await {
-                        return Ok(Sent::Accepted {
-                            message_id: accepted.message_id,
-                            tries,
-                        });
+                        return Ok(Sent::Accepted { message_id: accepted.message_id, tries });
                     }
                     None
                 }
                 Ok(answer) => {
                     let status = answer.status();
-                    let wait = answer
-                        .headers()
-                        .get(RETRY_AFTER)
-                        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-                    if !matches!(
-                        status,
-                        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-                    ) {
+                    let wait =
+                        answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+                    if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
                         let Refused { detail } = answer.json().await.unwrap_or_default();
                         return Ok(Sent::Rejected { status, detail });
                     }
@@ -113,11 +100,7 @@ impl Sender {
             if began.elapsed() >= GIVE_UP {
                 return Ok(Sent::Unknown);
             }
-            tokio::time::sleep(
-                wait.unwrap_or(Duration::from_millis(200))
-                    .min(Duration::from_secs(5)),
-            )
-            .await;
+            tokio::time::sleep(wait.unwrap_or(Duration::from_millis(200)).min(Duration::from_secs(5))).await;
         }
     }
 }

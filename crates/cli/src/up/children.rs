@@ -27,12 +27,7 @@ pub struct Service {
 impl Service {
     /// A service without settings of its own.
     pub fn new(name: &str, program: &'static str, port: u16) -> Self {
-        Self {
-            name: name.to_owned(),
-            program,
-            port,
-            environment: Vec::new(),
-        }
+        Self { name: name.to_owned(), program, port, environment: Vec::new() }
     }
 }
 
@@ -85,10 +80,7 @@ impl Children {
                 );
             }
         }
-        let directory = std::env::current_exe()?
-            .parent()
-            .context("the program has no directory")?
-            .to_owned();
+        let directory = std::env::current_exe()?.parent().context("the program has no directory")?.to_owned();
         let mut children = Self {
             running: Vec::new(),
             directory,
@@ -101,13 +93,7 @@ impl Children {
             let log = plan.logs.join(format!("{}.log", service.name));
             File::create(&log).with_context(|| format!("{} cannot be made", log.display()))?;
             let process = children.spawn(&service, &log)?;
-            let running = Running {
-                service,
-                process,
-                started: Instant::now(),
-                wait: FIRST_WAIT,
-                log,
-            };
+            let running = Running { service, process, started: Instant::now(), wait: FIRST_WAIT, log };
             children.running.push(running);
         }
         Ok(children)
@@ -130,10 +116,7 @@ impl Children {
             command.env("VTOX_CONFIG", file);
         }
         command.spawn().with_context(|| {
-            format!(
-                "{} cannot be started; build it with `cargo build --release --bins`",
-                program.display()
-            )
+            format!("{} cannot be started; build it with `cargo build --release --bins`", program.display())
         })
     }
 
@@ -160,10 +143,7 @@ impl Children {
         let wait = running.wait;
         running.wait = (wait * 2).min(LONGEST_WAIT);
         let how = status.map_or_else(|| "ended".to_owned(), |s| s.to_string());
-        eprintln!(
-            "{name} {how}; starting it again in {wait:?} (log: {})",
-            running.log.display()
-        );
+        eprintln!("{name} {how}; starting it again in {wait:?} (log: {})", running.log.display());
         tokio::time::sleep(wait).await;
         let process = self.spawn(&self.running[index].service, &self.running[index].log)?;
         let running = &mut self.running[index];
@@ -186,10 +166,8 @@ impl Children {
 
     /// Ends them: first the door, then the rest.
     pub async fn stop(mut self, limit: Duration) {
-        let (door, rest): (Vec<_>, Vec<_>) = self
-            .running
-            .drain(..)
-            .partition(|r| r.service.program == "vtox-gateway");
+        let (door, rest): (Vec<_>, Vec<_>) =
+            self.running.drain(..).partition(|r| r.service.program == "vtox-gateway");
         for group in [door, rest] {
             join_all(group.into_iter().map(|mut running| async move {
                 if let Some(pid) = running.process.id().and_then(|id| Pid::from_raw(id as i32)) {
@@ -207,19 +185,12 @@ impl Children {
 }
 
 fn last_line(log: &PathBuf) -> String {
-    std::fs::read_to_string(log)
-        .unwrap_or_default()
-        .lines()
-        .last()
-        .unwrap_or_default()
-        .to_owned()
+    std::fs::read_to_string(log).unwrap_or_default().lines().last().unwrap_or_default().to_owned()
 }
 
 /// Resident memory of a process, KiB, as `ps` tells it on Linux and macOS alike.
 fn resident_kib(pid: u32) -> Option<u64> {
-    let output = std::process::Command::new("ps")
-        .args(["-o", "rss=", "-p", &pid.to_string()])
-        .output()
-        .ok()?;
+    let output =
+        std::process::Command::new("ps").args(["-o", "rss=", "-p", &pid.to_string()]).output().ok()?;
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }

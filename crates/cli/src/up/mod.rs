@@ -58,9 +58,7 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
         ("VTOX_CLUSTER_WORKERS", arguments.workers.map(|w| w.to_string())),
         ("REDIS_URL", arguments.redis.clone()),
     ];
-    let environment = overrides
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let environment = overrides.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     let settings =
         config::load(file, std::env::vars().chain(environment)).context("the settings cannot be used")?;
 
@@ -76,9 +74,7 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
         "" => Some(PrivateRedis::start(&data, settings.redis.durability == Durability::Always).await?),
         _ => None,
     };
-    let url = redis
-        .as_ref()
-        .map_or_else(|| settings.redis.url.clone(), PrivateRedis::url);
+    let url = redis.as_ref().map_or_else(|| settings.redis.url.clone(), PrivateRedis::url);
     let plan = Plan {
         url: url.clone(),
         file: file.map(Path::to_owned),
@@ -87,9 +83,7 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
     };
     let mut children = Children::start(&plan, services(&settings))?;
     let outcome = serve(&arguments, &settings, &url, &data, began, &mut children).await;
-    children
-        .stop(Duration::from_secs(settings.shutdown_deadline_s + 2))
-        .await;
+    children.stop(Duration::from_secs(settings.shutdown_deadline_s + 2)).await;
     if let Some(redis) = redis {
         redis.stop().await;
     }
@@ -112,18 +106,11 @@ async fn serve(
         failed = children.supervise() => return Err(failed),
         () = stop_signal() => return Ok(ExitCode::SUCCESS),
     }
-    eprintln!(
-        "VTOX is ready after {:.1} s ({} mode)",
-        began.elapsed().as_secs_f64(),
-        settings.mode.name()
-    );
+    eprintln!("VTOX is ready after {:.1} s ({} mode)", began.elapsed().as_secs_f64(), settings.mode.name());
     eprintln!("  gateway      {gateway}");
     eprintln!("  coordinator  {coordinator}/status");
     eprintln!("  monitor      http://127.0.0.1:{}/status", settings.monitor.port);
-    eprintln!(
-        "  dashboards   ws://127.0.0.1:{}/ws/frontend",
-        settings.bridge.port
-    );
+    eprintln!("  dashboards   ws://127.0.0.1:{}/ws/frontend", settings.bridge.port);
     eprintln!("  redis        {}", redacted(url));
     eprintln!("  logs         {}", data.join("logs").display());
     let stop = async {
@@ -163,11 +150,7 @@ async fn serve(
         fields.insert("restarts".into(), children.restarts().into());
     }
     println!("{summary}");
-    Ok(if report.complete() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The processes of a mode.
@@ -191,10 +174,7 @@ fn services(settings: &Settings) -> Vec<Service> {
     }
     services.push(Service::new("gateway", "vtox-gateway", settings.gateway.port));
     for service in &mut services {
-        service.environment.push((
-            "VTOX_CLUSTER__PARTITIONS".to_owned(),
-            settings.partitions().to_string(),
-        ));
+        service.environment.push(("VTOX_CLUSTER__PARTITIONS".to_owned(), settings.partitions().to_string()));
     }
     services
 }
@@ -206,10 +186,8 @@ fn split(workers: u16) -> Vec<FaultSet> {
         return vec![FaultSet::ALL; workers];
     }
     let share = FaultType::ALL.len().div_ceil(workers.max(1));
-    let mut shares: Vec<FaultSet> = FaultType::ALL
-        .chunks(share)
-        .map(|faults| faults.iter().copied().collect())
-        .collect();
+    let mut shares: Vec<FaultSet> =
+        FaultType::ALL.chunks(share).map(|faults| faults.iter().copied().collect()).collect();
     // Chunks may come out one short (5 into 4); the first share that has two gives one away.
     while shares.len() < workers {
         let Some(wide) = shares.iter().position(|s| s.len() > 1) else {
@@ -231,9 +209,7 @@ async fn wait_until_ready(
     lanes: usize,
     workers: bool,
 ) -> anyhow::Result<()> {
-    let client = reqwest::Client::builder()
-        .timeout(Duration::from_secs(2))
-        .build()?;
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
     let began = Instant::now();
     let mut missing = String::new();
     while began.elapsed() < READY_LIMIT {
@@ -262,22 +238,14 @@ async fn is_ready(
     if !workers {
         return Ok(());
     }
-    let answer: Value = client
-        .get(format!("{coordinator}/assignments"))
-        .send()
-        .await?
-        .json()
-        .await?;
+    let answer: Value = client.get(format!("{coordinator}/assignments")).send().await?.json().await?;
     let owned: usize = answer["assignments"]
         .as_object()
         .into_iter()
         .flat_map(|a| a.values())
         .map(|a| a["grants"].as_array().map_or(0, Vec::len))
         .sum();
-    anyhow::ensure!(
-        owned >= lanes,
-        "{owned} of {lanes} fault types times partitions have an owner"
-    );
+    anyhow::ensure!(owned >= lanes, "{owned} of {lanes} fault types times partitions have an owner");
     Ok(())
 }
 
@@ -296,9 +264,7 @@ fn default_data() -> anyhow::Result<PathBuf> {
     let base = std::env::var_os("XDG_DATA_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")));
-    Ok(base
-        .context("neither XDG_DATA_HOME nor HOME is set; give --data DIRECTORY")?
-        .join("vtox"))
+    Ok(base.context("neither XDG_DATA_HOME nor HOME is set; give --data DIRECTORY")?.join("vtox"))
 }
 
 /// A URL without its password.
@@ -316,10 +282,7 @@ mod tests {
     #[test]
     fn fault_types_are_divided_as_the_modes_say() {
         let names = |workers| split(workers).iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(
-            names(3),
-            ["turn_fault,insulation", "bearing,eccentricity", "broken_bar"]
-        );
+        assert_eq!(names(3), ["turn_fault,insulation", "bearing,eccentricity", "broken_bar"]);
         assert_eq!(names(2).len(), 2);
         for workers in 1..=5 {
             let shares = split(workers);
@@ -331,10 +294,7 @@ mod tests {
 
     #[test]
     fn passwords_are_not_shown() {
-        assert_eq!(
-            redacted("redis://user:secret@host:6379/0"),
-            "redis://...@host:6379/0"
-        );
+        assert_eq!(redacted("redis://user:secret@host:6379/0"), "redis://...@host:6379/0");
         assert_eq!(redacted("redis://127.0.0.1:6379"), "redis://127.0.0.1:6379");
     }
 }

@@ -53,10 +53,7 @@ impl PrivateRedis {
         let client = redis::Client::open(self.url())?;
         for _ in 0..200 {
             if let Ok(mut connection) = client.get_multiplexed_async_connection().await
-                && redis::cmd("PING")
-                    .query_async::<String>(&mut connection)
-                    .await
-                    .is_ok()
+                && redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
             {
                 return Ok(());
             }
@@ -67,18 +64,11 @@ impl PrivateRedis {
 
     /// Ends it; what it holds is on disk.
     pub async fn stop(mut self) {
-        if let Some(pid) = self
-            .process
-            .id()
-            .and_then(|id| rustix::process::Pid::from_raw(id as i32))
-        {
+        if let Some(pid) = self.process.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
             // It may have ended by itself.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        if tokio::time::timeout(Duration::from_secs(10), self.process.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(Duration::from_secs(10), self.process.wait()).await.is_err() {
             drop(self.process.kill().await);
         }
     }
@@ -88,8 +78,5 @@ fn free_port() -> anyhow::Result<u16> {
     if TcpListener::bind((Ipv4Addr::LOCALHOST, USUAL_PORT)).is_ok() {
         return Ok(USUAL_PORT);
     }
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .context("no port is free")?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?.local_addr()?.port())
 }

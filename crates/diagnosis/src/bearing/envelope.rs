@@ -71,10 +71,7 @@ fn envelope(part: &[Complex<f64>], first_bin: usize, padded: usize, signal: &Sig
     squared.truncate((signal.samples.len() * points / padded).max(1));
     let bin_hz = signal.rate_hz / padded as f64;
     Envelope {
-        band: Band {
-            low_hz: first_bin as f64 * bin_hz,
-            high_hz: (first_bin + bins) as f64 * bin_hz,
-        },
+        band: Band { low_hz: first_bin as f64 * bin_hz, high_hz: (first_bin + bins) as f64 * bin_hz },
         squared,
         rate_hz: points as f64 * bin_hz,
     }

@@ -100,11 +100,7 @@ impl Lines {
             return None;
         }
         let low = low as usize;
-        Some(if self.over_noise[low] > self.over_noise[low + 1] {
-            low
-        } else {
-            low + 1
-        })
+        Some(if self.over_noise[low] > self.over_noise[low + 1] { low } else { low + 1 })
     }
 
     fn harmonics(&self, hz: f64) -> Option<[usize; HARMONICS]> {

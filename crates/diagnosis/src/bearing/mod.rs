@@ -23,28 +23,16 @@ const FAULT: FaultType = FaultType::Bearing;
 /// Depth of modulation at BPFO. Also in a sound bearing the elements pass under the load at this rate (variable
 /// compliance): modulating an amplitude fully and smoothly gives 4/3 + 1/3 = 1.67, misalignment somewhat more. Impacts go
 /// towards 2 for each of the lines.
-const OUTER_RACE_DEPTH: Scale = Scale {
-    healthy: 1.0,
-    warning: 2.3,
-    fault: 3.0,
-};
+const OUTER_RACE_DEPTH: Scale = Scale { healthy: 1.0, warning: 2.3, fault: 3.0 };
 /// Depth of modulation at BPFI, 2 BSF and FTF, at which nothing passes under the load of a sound bearing.
-const OTHER_DEPTH: Scale = Scale {
-    healthy: 0.6,
-    warning: 1.2,
-    fault: 1.8,
-};
+const OTHER_DEPTH: Scale = Scale { healthy: 0.6, warning: 1.2, fault: 1.8 };
 /// A family less surprising than this (-ln of its probability under noise) is none: about 6 in a million blocks.
 const SURPRISE_MIN: f64 = 12.0;
 /// Lines of depths A give modulated noise a kurtosis of their sum of A^2; beating tones have less than 0. At least this share
 /// of the former must be there.
 const NOISE_SHARE_MIN: f64 = 0.5;
 /// Kurtosis of a turn or so of the waveform, median over the block so that single impacts do not count: 3 for noise.
-const KURTOSIS: Scale = Scale {
-    healthy: 3.5,
-    warning: 5.0,
-    fault: 9.0,
-};
+const KURTOSIS: Scale = Scale { healthy: 3.5, warning: 5.0, fault: 9.0 };
 /// Stretches the median kurtosis is taken over.
 const STRETCHES: usize = 8;
 /// Impulsiveness alone may come from other things that knock: at most a warning where no rates can be looked for, and
@@ -58,37 +46,21 @@ const BAND_WIDTH_MIN: f64 = 4.0;
 
 pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     let axes: Vec<&Signal> = prepared.axes().map(|(_, signal)| signal).collect();
-    let Some(worst) = axes
-        .iter()
-        .max_by(|a, b| typical_kurtosis(a).total_cmp(&typical_kurtosis(b)))
-    else {
+    let Some(worst) = axes.iter().max_by(|a, b| typical_kurtosis(a).total_cmp(&typical_kurtosis(b))) else {
         let defect = prepared.vibration(0).err().map_or("is missing", |d| d.describe());
-        return insufficient(
-            FAULT,
-            format!("a vibration channel is needed: the first {defect}"),
-        );
+        return insufficient(FAULT, format!("a vibration channel is needed: the first {defect}"));
     };
     let mut findings = Findings::default();
     findings.feature("kurtosis", kurtosis(&worst.samples));
     findings.feature("typical_kurtosis", typical_kurtosis(worst));
-    findings.feature(
-        "crest_factor",
-        worst.samples.iter().fold(0.0, |peak, x| x.abs().max(peak)),
-    );
-    findings.feature(
-        "vibration_rms",
-        axes.iter().map(|s| s.rms * s.rms).sum::<f64>().sqrt(),
-    );
+    findings.feature("crest_factor", worst.samples.iter().fold(0.0, |peak, x| x.abs().max(peak)));
+    findings.feature("vibration_rms", axes.iter().map(|s| s.rms * s.rms).sum::<f64>().sqrt());
     let shaft_hz = prepared.shaft_hz();
     findings.feature_if("speed_rpm", shaft_hz.map(|hz| 60.0 * hz));
 
     let impulsive = KURTOSIS.score(typical_kurtosis(worst));
-    let searched = prepared
-        .profile
-        .bearing
-        .filter(usable)
-        .zip(shaft_hz)
-        .and_then(|(b, hz)| search(&axes, &b, hz));
+    let searched =
+        prepared.profile.bearing.filter(usable).zip(shaft_hz).and_then(|(b, hz)| search(&axes, &b, hz));
     match searched {
         Some(found) => {
             findings.score = impulsive.min(IMPULSIVE_WITHOUT_LINES_MAX);
@@ -119,13 +91,7 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
             });
         }
     }
-    findings.evidence.push(line(
-        "typical kurtosis",
-        "",
-        Some(3.0),
-        Some(typical_kurtosis(worst)),
-        None,
-    ));
+    findings.evidence.push(line("typical kurtosis", "", Some(3.0), Some(typical_kurtosis(worst)), None));
     findings.advice.get_or_insert_with(|| {
         "Listen to the bearing and compare with a spectrum from a longer block; check lubrication and fastenings.".to_owned()
     });
@@ -146,11 +112,7 @@ fn search(axes: &[&Signal], bearing: &BearingGeometry, shaft_hz: f64) -> Option<
     for signal in axes {
         for envelope in envelopes(signal, width_min_hz, LEVELS_MAX) {
             for family in families(&envelope, bearing, shaft_hz) {
-                candidates.push(Found {
-                    family,
-                    band: envelope.band,
-                    kurtosis: envelope.kurtosis(),
-                });
+                candidates.push(Found { family, band: envelope.band, kurtosis: envelope.kurtosis() });
             }
         }
     }
@@ -164,9 +126,7 @@ fn search(axes: &[&Signal], bearing: &BearingGeometry, shaft_hz: f64) -> Option<
             .filter(|c| c.family.surprise - looked_at >= SURPRISE_MIN)
             .filter(|c| c.kurtosis >= NOISE_SHARE_MIN * c.family.depth_squared)
             .max_by(|a, b| {
-                score(&a.family)
-                    .total_cmp(&score(&b.family))
-                    .then(a.family.depth.total_cmp(&b.family.depth))
+                score(&a.family).total_cmp(&score(&b.family)).then(a.family.depth.total_cmp(&b.family.depth))
             }),
     )
 }
@@ -225,11 +185,5 @@ fn kurtosis(samples: &[f64]) -> f64 {
 
 fn typical_kurtosis(signal: &Signal) -> f64 {
     let length = (signal.samples.len() / STRETCHES).max(1);
-    median(
-        &mut signal
-            .samples
-            .chunks_exact(length)
-            .map(kurtosis)
-            .collect::<Vec<_>>(),
-    )
+    median(&mut signal.samples.chunks_exact(length).map(kurtosis).collect::<Vec<_>>())
 }

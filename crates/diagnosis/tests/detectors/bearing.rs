@@ -11,14 +11,11 @@ fn verdict(block: &SignalBlock, profile: &MotorProfile) -> Verdict {
 #[test]
 fn defects_are_found_and_named() {
     for shaft_hz in [12.3, 29.0, 55.0] {
-        for (per_rev, modulation, symbol) in [
-            (bearing().bpfo_per_rev(), 0.0, "BPFO"),
-            (bearing().bpfi_per_rev(), 0.8, "BPFI"),
-        ] {
+        for (per_rev, modulation, symbol) in
+            [(bearing().bpfo_per_rev(), 0.0, "BPFO"), (bearing().bpfi_per_rev(), 0.8, "BPFI")]
+        {
             let vibration = Vibration::healthy(16_000.0, 2.0, shaft_hz);
-            let block = vibration
-                .with_defect(per_rev * shaft_hz, 12.0, modulation)
-                .block();
+            let block = vibration.with_defect(per_rev * shaft_hz, 12.0, modulation).block();
             let v = verdict(&block, &profile());
             assert_eq!(v.status, Status::Fault, "{symbol} at {shaft_hz} Hz: {v:?}");
             assert!(v.evidence[0].line.starts_with(symbol), "{:?}", v.evidence);
@@ -33,11 +30,7 @@ fn noise_and_random_knocks_stay_quiet() {
     for seed in 0..30 {
         let mut vibration = Vibration::healthy(8000.0, 1.0, 24.7);
         vibration.seed = seed;
-        assert_eq!(
-            verdict(&vibration.block(), &profile()).status,
-            Status::Normal,
-            "noise {seed}"
-        );
+        assert_eq!(verdict(&vibration.block(), &profile()).status, Status::Normal, "noise {seed}");
 
         let mut noise = Noise::new(1000 + seed);
         vibration.impacts = (0..12).map(|_| (noise.uniform(), 15.0)).collect();

@@ -50,16 +50,7 @@ pub struct Currents {
 impl Currents {
     pub fn healthy(f0: f64, rate_hz: f64, seconds: f64) -> Self {
         let lines = vec![(5.0 * f0, 0.02), (7.0 * f0, 0.01)];
-        Self {
-            f0,
-            rate_hz,
-            seconds,
-            noise: 0.01,
-            negative: (0.005, 1.0),
-            lines,
-            load: (1.0, 0.0),
-            seed: 7,
-        }
+        Self { f0, rate_hz, seconds, noise: 0.01, negative: (0.005, 1.0), lines, load: (1.0, 0.0), seed: 7 }
     }
 
     pub fn samples(&self, phase: usize) -> Vec<f32> {
@@ -83,17 +74,9 @@ impl Currents {
         let channels = Quantity::CURRENTS
             .into_iter()
             .enumerate()
-            .map(|(phase, q)| Channel {
-                quantity: q,
-                rate_hz: self.rate_hz,
-                samples: self.samples(phase),
-            })
+            .map(|(phase, q)| Channel { quantity: q, rate_hz: self.rate_hz, samples: self.samples(phase) })
             .collect();
-        SignalBlock {
-            channels,
-            readings: speed(rpm),
-            ..SignalBlock::default()
-        }
+        SignalBlock { channels, readings: speed(rpm), ..SignalBlock::default() }
     }
 }
 
@@ -113,11 +96,7 @@ pub fn bearing() -> BearingGeometry {
 
 /// What is known of the motor in these tests.
 pub fn profile() -> MotorProfile {
-    MotorProfile {
-        pole_pairs: Some(2),
-        bearing: Some(bearing()),
-        ..MotorProfile::default()
-    }
+    MotorProfile { pole_pairs: Some(2), bearing: Some(bearing()), ..MotorProfile::default() }
 }
 
 /// Vibration: noise, a line at shaft speed, and impacts that ring at `ring_hz`.
@@ -133,14 +112,7 @@ pub struct Vibration {
 
 impl Vibration {
     pub fn healthy(rate_hz: f64, seconds: f64, shaft_hz: f64) -> Self {
-        Self {
-            rate_hz,
-            seconds,
-            shaft_hz,
-            impacts: Vec::new(),
-            ring_hz: 0.3 * rate_hz,
-            seed: 3,
-        }
+        Self { rate_hz, seconds, shaft_hz, impacts: Vec::new(), ring_hz: 0.3 * rate_hz, seed: 3 }
     }
 
     /// Impacts at a rate with 1 % of slip, modulated by the shaft for the inner race.
@@ -158,27 +130,17 @@ impl Vibration {
     pub fn block(&self) -> SignalBlock {
         let mut noise = Noise::new(self.seed);
         let n = (self.rate_hz * self.seconds) as usize;
-        let mut x: Vec<f64> = (0..n)
-            .map(|i| noise.normal() + (TAU * self.shaft_hz * i as f64 / self.rate_hz).sin())
-            .collect();
+        let mut x: Vec<f64> =
+            (0..n).map(|i| noise.normal() + (TAU * self.shaft_hz * i as f64 / self.rate_hz).sin()).collect();
         for (at, peak) in &self.impacts {
             let first = (at * self.rate_hz).ceil() as usize;
-            for (i, x) in x
-                .iter_mut()
-                .enumerate()
-                .skip(first)
-                .take((0.01 * self.rate_hz) as usize)
-            {
+            for (i, x) in x.iter_mut().enumerate().skip(first).take((0.01 * self.rate_hz) as usize) {
                 let t = i as f64 / self.rate_hz - at;
                 *x += peak * (-t * 1500.0).exp() * (TAU * self.ring_hz * t).sin();
             }
         }
         let samples = x.into_iter().map(|x| (0.1 * x) as f32).collect();
-        let channel = Channel {
-            quantity: Quantity::VibrationX,
-            rate_hz: self.rate_hz,
-            samples,
-        };
+        let channel = Channel { quantity: Quantity::VibrationX, rate_hz: self.rate_hz, samples };
         SignalBlock {
             channels: vec![channel],
             readings: speed(Some(60.0 * self.shaft_hz)),

@@ -35,9 +35,7 @@ fn samples() -> impl Strategy<Value = Vec<f32>> {
         prop::collection::vec(value(), 1..100),
         (value(), 1usize..400).prop_map(|(x, n)| vec![x; n]),
         (64usize..900, 0.001..3.0f64, -30i32..38).prop_map(|(n, step, power)| {
-            (0..n)
-                .map(|i| ((i as f64 * step).sin() * 10f64.powi(power)) as f32)
-                .collect()
+            (0..n).map(|i| ((i as f64 * step).sin() * 10f64.powi(power)) as f32).collect()
         }),
     ]
 }
@@ -55,25 +53,18 @@ fn block() -> impl Strategy<Value = SignalBlock> {
         prop_oneof![-1e3..1e5f64, Just(f64::NAN), Just(f64::MAX), Just(0.0)],
         0..4,
     );
-    (
-        prop::collection::vec(channel, 0..=SAMPLED.len()),
-        readings,
-        any::<bool>(),
-    )
-        .prop_map(|(channels, readings, synchronous)| SignalBlock {
+    (prop::collection::vec(channel, 0..=SAMPLED.len()), readings, any::<bool>()).prop_map(
+        |(channels, readings, synchronous)| SignalBlock {
             channels: SAMPLED
                 .into_iter()
                 .zip(channels)
-                .map(|(quantity, (samples, rate_hz))| Channel {
-                    quantity,
-                    rate_hz,
-                    samples,
-                })
+                .map(|(quantity, (samples, rate_hz))| Channel { quantity, rate_hz, samples })
                 .collect(),
             readings,
             synchronous,
             ..SignalBlock::default()
-        })
+        },
+    )
 }
 
 proptest! {

@@ -42,16 +42,9 @@ fn what_the_supply_explains_is_no_fault() {
     let mut currents = Currents::healthy(50.0, 8000.0, 0.1);
     currents.negative = (0.10, 0.0);
     let mut block = currents.block(None);
-    let unbalanced = Currents {
-        negative: (0.02, 0.0),
-        ..currents
-    };
+    let unbalanced = Currents { negative: (0.02, 0.0), ..currents };
     for (phase, quantity) in Quantity::VOLTAGES.into_iter().enumerate() {
-        block.channels.push(Channel {
-            quantity,
-            rate_hz: 8000.0,
-            samples: unbalanced.samples(phase),
-        });
+        block.channels.push(Channel { quantity, rate_hz: 8000.0, samples: unbalanced.samples(phase) });
     }
     let v = verdict(&block, &profile(), FaultType::TurnFault);
     assert_eq!(v.status, Status::Normal, "{v:?}");
@@ -119,35 +112,20 @@ fn a_short_block_says_how_long_it_should_be() {
 
 #[test]
 fn a_permanent_magnet_motor_has_no_bars() {
-    let profile = MotorProfile {
-        motor_type: MotorType::PermanentMagnet,
-        ..profile()
-    };
+    let profile = MotorProfile { motor_type: MotorType::PermanentMagnet, ..profile() };
     let block = Currents::healthy(50.0, 2000.0, 1.0).block(None);
-    assert_eq!(
-        verdict(&block, &profile, FaultType::BrokenBar).status,
-        Status::NotApplicable
-    );
+    assert_eq!(verdict(&block, &profile, FaultType::BrokenBar).status, Status::NotApplicable);
     // Its speed follows from the supply.
-    assert_eq!(
-        verdict(&block, &profile, FaultType::Eccentricity).status,
-        Status::Normal
-    );
+    assert_eq!(verdict(&block, &profile, FaultType::Eccentricity).status, Status::Normal);
 }
 
 #[test]
 fn eccentricity_is_found_by_its_level() {
     for f0 in SUPPLY_HZ {
         let shaft_hz = rpm(f0).unwrap() / 60.0;
-        for (level, expected) in [
-            (0.001, Status::Normal),
-            (0.003, Status::Warning),
-            (0.008, Status::Fault),
-        ] {
+        for (level, expected) in [(0.001, Status::Normal), (0.003, Status::Warning), (0.008, Status::Fault)] {
             let mut currents = Currents::healthy(f0, 4000.0, 1.0);
-            currents
-                .lines
-                .extend([(f0 - shaft_hz, level), (f0 + shaft_hz, 0.8 * level)]);
+            currents.lines.extend([(f0 - shaft_hz, level), (f0 + shaft_hz, 0.8 * level)]);
             for synchronous in [true, false] {
                 let mut block = currents.block(rpm(f0));
                 block.synchronous = synchronous;
@@ -166,11 +144,7 @@ fn off_bin_fundamentals_and_noise_light_nothing() {
         currents.noise = 0.1;
         currents.seed = step as u64 * 3;
         let block = currents.block(rpm(f0));
-        for fault in [
-            FaultType::TurnFault,
-            FaultType::Eccentricity,
-            FaultType::BrokenBar,
-        ] {
+        for fault in [FaultType::TurnFault, FaultType::Eccentricity, FaultType::BrokenBar] {
             let v = verdict(&block, &profile(), fault);
             assert_eq!(v.status, Status::Normal, "{f0} Hz {fault}: {v:?}");
         }
@@ -182,51 +156,25 @@ fn at_light_load_the_supply_explains_more() {
     let mut currents = Currents::healthy(50.0, 8000.0, 0.1);
     currents.negative = (0.075, 0.5);
     let block = currents.block(None);
-    assert_eq!(
-        verdict(&block, &profile(), FaultType::TurnFault).status,
-        Status::Warning
-    );
+    assert_eq!(verdict(&block, &profile(), FaultType::TurnFault).status, Status::Warning);
     // 28 A of 141 A.
-    let light = MotorProfile {
-        rated_current_a: Some(141.0),
-        ..profile()
-    };
-    assert_eq!(
-        verdict(&block, &light, FaultType::TurnFault).status,
-        Status::Normal
-    );
-    let full = MotorProfile {
-        rated_current_a: Some(28.0),
-        ..profile()
-    };
-    assert_eq!(
-        verdict(&block, &full, FaultType::TurnFault).status,
-        Status::Warning
-    );
+    let light = MotorProfile { rated_current_a: Some(141.0), ..profile() };
+    assert_eq!(verdict(&block, &light, FaultType::TurnFault).status, Status::Normal);
+    let full = MotorProfile { rated_current_a: Some(28.0), ..profile() };
+    assert_eq!(verdict(&block, &full, FaultType::TurnFault).status, Status::Warning);
 }
 
 #[test]
 fn with_one_pole_pair_the_second_eccentricity_line_is_no_broken_bar() {
-    let profile = MotorProfile {
-        pole_pairs: Some(1),
-        ..profile()
-    };
+    let profile = MotorProfile { pole_pairs: Some(1), ..profile() };
     for f0 in SUPPLY_HZ {
         let shaft_hz = 0.98 * f0;
         let mut currents = Currents::healthy(f0, 2000.0, 4.0);
         currents.lines.push((2.0 * shaft_hz - f0, 0.007));
-        let alone = verdict(
-            &currents.block(Some(60.0 * shaft_hz)),
-            &profile,
-            FaultType::BrokenBar,
-        );
+        let alone = verdict(&currents.block(Some(60.0 * shaft_hz)), &profile, FaultType::BrokenBar);
         assert_eq!(alone.status, Status::Fault, "{f0} Hz: {alone:?}");
         currents.lines.push((2.0 * shaft_hz + f0, 0.007));
-        let sisters = verdict(
-            &currents.block(Some(60.0 * shaft_hz)),
-            &profile,
-            FaultType::BrokenBar,
-        );
+        let sisters = verdict(&currents.block(Some(60.0 * shaft_hz)), &profile, FaultType::BrokenBar);
         assert_eq!(sisters.status, Status::Normal, "{f0} Hz: {sisters:?}");
     }
 }

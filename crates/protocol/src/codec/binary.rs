@@ -59,11 +59,8 @@ fn yes() -> bool {
 
 /// Writes a block in the binary form.
 pub fn encode_binary(block: &SignalBlock) -> Vec<u8> {
-    let samples: Vec<Vec<u8>> = block
-        .channels
-        .iter()
-        .map(|c| c.samples.iter().flat_map(|s| s.to_le_bytes()).collect())
-        .collect();
+    let samples: Vec<Vec<u8>> =
+        block.channels.iter().map(|c| c.samples.iter().flat_map(|s| s.to_le_bytes()).collect()).collect();
     let out = BlockOut {
         v: VERSION,
         start_s: block.start_s,
@@ -129,9 +126,7 @@ pub fn decode_binary(bytes: &[u8]) -> Result<SignalBlock, BlockError> {
         return Err(BlockError::content("no known channel"));
     }
     if out.sample_count() > MAX_SAMPLES {
-        return Err(BlockError::Content(format!(
-            "more than {MAX_SAMPLES} samples; send shorter blocks"
-        )));
+        return Err(BlockError::Content(format!("more than {MAX_SAMPLES} samples; send shorter blocks")));
     }
     Ok(out)
 }
@@ -155,11 +150,7 @@ impl ChannelIn {
         let samples: Vec<f32> = chunks.iter().map(|b| f32::from_le_bytes(*b)).collect();
         match samples.iter().position(|s| !s.is_finite()) {
             Some(at) => Err(BlockError::Content(format!("{name} is {} at {at}", samples[at]))),
-            None => Ok(Channel {
-                quantity,
-                rate_hz: self.rate_hz,
-                samples,
-            }),
+            None => Ok(Channel { quantity, rate_hz: self.rate_hz, samples }),
         }
     }
 }

@@ -24,39 +24,30 @@ impl Columns {
         rate_hz: Option<f64>,
         start_s: Option<f64>,
     ) -> Result<SignalBlock, BlockError> {
-        let mut block = SignalBlock {
-            start_s,
-            ..SignalBlock::default()
-        };
+        let mut block = SignalBlock { start_s, ..SignalBlock::default() };
         for (name, column) in self.0 {
             let Some(quantity) = Quantity::from_alias(&name) else {
                 continue;
             };
             let (rate, values) = match column {
-                Column::Own {
-                    sampling_rate,
-                    values,
-                } => (Some(sampling_rate), values),
+                Column::Own { sampling_rate, values } => (Some(sampling_rate), values),
                 Column::Shared(values) => (rate_hz, values),
             };
             let rate_hz = rate.filter(|r| r.is_finite() && *r > 0.0).ok_or_else(|| {
-                BlockError::Content(format!(
-                    "{name} has no sampling_rate in Hz, and the block has none"
-                ))
+                BlockError::Content(format!("{name} has no sampling_rate in Hz, and the block has none"))
             })?;
             let samples: Vec<f32> = values.iter().map(|v| *v as f32).collect();
             if samples.is_empty() {
                 return Err(BlockError::Content(format!("{name} has no values")));
             }
             if let Some(at) = samples.iter().position(|s| !s.is_finite()) {
-                return Err(BlockError::Content(format!("{name} is {} at {at}", values[at])));
+                return Err(BlockError::Content(format!(
+                    "{name} is {:e} at {at}, beyond single precision",
+                    values[at]
+                )));
             }
             if block.channel(quantity).is_none() {
-                block.channels.push(Channel {
-                    quantity,
-                    rate_hz,
-                    samples,
-                });
+                block.channels.push(Channel { quantity, rate_hz, samples });
             }
         }
         if block.channels.is_empty() {

@@ -36,9 +36,7 @@ pub fn decode_json(text: &[u8]) -> Result<SignalBlock, BlockError> {
         (Some(rows), None) => rows.into_block(rate_hz)?,
         (None, Some(columns)) => columns.into_block(rate_hz, body.start_s)?,
         (Some(_), Some(_)) => {
-            return Err(BlockError::content(
-                "both data and columns are there; send one of them",
-            ));
+            return Err(BlockError::content("both data and columns are there; send one of them"));
         }
         (None, None) => {
             return Err(BlockError::content(
@@ -47,9 +45,7 @@ pub fn decode_json(text: &[u8]) -> Result<SignalBlock, BlockError> {
         }
     };
     if block.sample_count() > MAX_SAMPLES {
-        return Err(BlockError::content(format!(
-            "more than {MAX_SAMPLES} samples; send shorter blocks"
-        )));
+        return Err(BlockError::content(format!("more than {MAX_SAMPLES} samples; send shorter blocks")));
     }
     block.readings = body.readings;
     block.profile = body.motor;
@@ -61,25 +57,16 @@ pub fn decode_json(text: &[u8]) -> Result<SignalBlock, BlockError> {
 pub fn encode_json(block: &SignalBlock) -> String {
     let rows = block.channels.first().map_or(0, |c| c.samples.len());
     let rate_hz = block.channels.first().map_or(1.0, |c| c.rate_hz);
-    let uniform = block
-        .channels
-        .iter()
-        .all(|c| c.samples.len() == rows && c.rate_hz == rate_hz);
+    let uniform = block.channels.iter().all(|c| c.samples.len() == rows && c.rate_hz == rate_hz);
     let mut out = String::with_capacity(64 + block.sample_count() * 24);
     // Names are ours and need no escaping; a f32 is written in its shortest form that reads back.
     if uniform {
         out.push_str("{\"data\":[");
         for row in 0..rows {
             let time_s = block.start_s.unwrap_or(0.0) + row as f64 / rate_hz;
-            push(
-                &mut out,
-                format_args!("{}{{\"时间\":{time_s:.6}", if row == 0 { "" } else { "," }),
-            );
+            push(&mut out, format_args!("{}{{\"时间\":{time_s:.6}", if row == 0 { "" } else { "," }));
             for channel in &block.channels {
-                push(
-                    &mut out,
-                    format_args!(",\"{}\":{}", channel.quantity.name(), channel.samples[row]),
-                );
+                push(&mut out, format_args!(",\"{}\":{}", channel.quantity.name(), channel.samples[row]));
             }
             out.push('}');
         }
@@ -91,16 +78,10 @@ pub fn encode_json(block: &SignalBlock) -> String {
             let comma = if n == 0 { "" } else { "," };
             push(
                 &mut out,
-                format_args!(
-                    "{comma}\"{name}\":{{\"sampling_rate\":{},\"values\":[",
-                    channel.rate_hz
-                ),
+                format_args!("{comma}\"{name}\":{{\"sampling_rate\":{},\"values\":[", channel.rate_hz),
             );
             for (i, sample) in channel.samples.iter().enumerate() {
-                push(
-                    &mut out,
-                    format_args!("{}{sample}", if i == 0 { "" } else { "," }),
-                );
+                push(&mut out, format_args!("{}{sample}", if i == 0 { "" } else { "," }));
             }
             out.push_str("]}");
         }

@@ -38,12 +38,7 @@ impl Rows {
             return Err(BlockError::Content(reason));
         }
         if self.values.is_empty() {
-            let seen: Vec<&str> = self
-                .layout
-                .iter()
-                .map(|(name, _)| name.as_str())
-                .take(8)
-                .collect();
+            let seen: Vec<&str> = self.layout.iter().map(|(name, _)| name.as_str()).take(8).collect();
             return Err(BlockError::Content(format!(
                 "no known column among {seen:?}; known are {}",
                 Quantity::all_names().collect::<Vec<_>>().join(", ")
@@ -63,11 +58,7 @@ impl Rows {
         let channels = self
             .values
             .into_iter()
-            .map(|(quantity, samples)| Channel {
-                quantity,
-                rate_hz,
-                samples,
-            })
+            .map(|(quantity, samples)| Channel { quantity, rate_hz, samples })
             .collect();
         Ok(SignalBlock {
             start_s: self.time_s.first().copied(),
@@ -131,9 +122,7 @@ impl Clock {
             _ => 0.0,
         };
         let rate_hz = (time_s.len() - 1.min(time_s.len())) as f64 / span;
-        Self {
-            rate_hz: (span > 0.0 && rate_hz.is_finite() && rate_hz > 0.0).then_some(rate_hz),
-        }
+        Self { rate_hz: (span > 0.0 && rate_hz.is_finite() && rate_hz > 0.0).then_some(rate_hz) }
     }
 
     fn jitter(&self, time_s: &[f64]) -> Option<f64> {
@@ -205,7 +194,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                     let sample = value as f32;
                     if !sample.is_finite() {
                         return Err(A::Error::custom(format!(
-                            "{} is {value} in row {number}",
+                            "{} is {value:e} in row {number}, beyond single precision",
                             quantity.name()
                         )));
                     }

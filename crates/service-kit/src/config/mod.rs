@@ -95,12 +95,7 @@ mod tests {
     use super::*;
 
     fn with(environment: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-        load(
-            None,
-            environment
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
-        )
+        load(None, environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
     }
 
     #[test]
@@ -141,10 +136,7 @@ mod tests {
             (("FAULT_TYPES", "bearings"), "bearings"),
             (("VTOX_CLUSTER_MODE", "prod"), "prod"),
             (("VTOX_CLUSTER__PARTITIONS", "5000"), "cluster.partitions"),
-            (
-                ("VTOX_GATEWAY__BACKLOG_MEMORY_SHARE", "2"),
-                "backlog_memory_share",
-            ),
+            (("VTOX_GATEWAY__BACKLOG_MEMORY_SHARE", "2"), "backlog_memory_share"),
         ] {
             let error = with(&[environment]).unwrap_err().to_string();
             assert!(error.contains(part), "{environment:?}: {error}");

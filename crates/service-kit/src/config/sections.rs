@@ -68,9 +68,7 @@ pub struct Redis {
 impl std::fmt::Debug for Redis {
     /// Without the URL, which may hold a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Redis")
-            .field("durability", &self.durability)
-            .finish_non_exhaustive()
+        f.debug_struct("Redis").field("durability", &self.durability).finish_non_exhaustive()
     }
 }
 
@@ -80,11 +78,7 @@ impl Redis {
 
     /// The URL to connect to.
     pub fn url(&self) -> &str {
-        if self.url.is_empty() {
-            Self::DEFAULT_URL
-        } else {
-            &self.url
-        }
+        if self.url.is_empty() { Self::DEFAULT_URL } else { &self.url }
     }
 }
 
@@ -208,35 +202,20 @@ impl Settings {
             ("worker.fault_types", &self.worker.fault_types),
         ] {
             let set: FaultSet = list.parse().map_err(|e| format!("{name}: {e}"))?;
-            check(
-                !set.is_empty(),
-                &format!("{name} is empty; name at least one fault type, or all"),
-            )?;
+            check(!set.is_empty(), &format!("{name} is empty; name at least one fault type, or all"))?;
         }
         check(
             self.cluster.partitions <= MAX_PARTITIONS,
-            &format!(
-                "cluster.partitions is {}; at most {MAX_PARTITIONS}",
-                self.cluster.partitions
-            ),
+            &format!("cluster.partitions is {}; at most {MAX_PARTITIONS}", self.cluster.partitions),
         )?;
-        check(
-            self.worker.batch_entries > 0,
-            "worker.batch_entries is 0; at least 1",
-        )?;
+        check(self.worker.batch_entries > 0, "worker.batch_entries is 0; at least 1")?;
         check(
             self.worker.lane_buffer_entries >= self.worker.batch_entries
                 && self.worker.buffer_entries >= self.worker.lane_buffer_entries,
             "worker.buffer_entries must be at least worker.lane_buffer_entries, and that at least worker.batch_entries",
         )?;
-        check(
-            self.gateway.body_limit_bytes >= 1024,
-            "gateway.body_limit_bytes is below 1024",
-        )?;
-        check(
-            self.gateway.max_in_flight > 0,
-            "gateway.max_in_flight is 0; at least 1",
-        )?;
+        check(self.gateway.body_limit_bytes >= 1024, "gateway.body_limit_bytes is below 1024")?;
+        check(self.gateway.max_in_flight > 0, "gateway.max_in_flight is 0; at least 1")?;
         check(
             (0.0..=1.0).contains(&self.gateway.backlog_memory_share),
             "gateway.backlog_memory_share must be between 0 and 1",
@@ -249,22 +228,10 @@ impl Settings {
             self.redis.durability != Durability::Replicated || self.redis.replicas > 0,
             "redis.durability is replicated but redis.replicas is 0; set the number of replicas",
         )?;
-        check(
-            self.coordinator.leader_lease_ms >= 500,
-            "coordinator.leader_lease_ms is below 500",
-        )?;
-        check(
-            self.coordinator.worker_lease_ms >= 1000,
-            "coordinator.worker_lease_ms is below 1000",
-        )?;
+        check(self.coordinator.leader_lease_ms >= 500, "coordinator.leader_lease_ms is below 500")?;
+        check(self.coordinator.worker_lease_ms >= 1000, "coordinator.worker_lease_ms is below 1000")?;
         check(self.monitor.interval_s > 0, "monitor.interval_s is 0; at least 1")?;
-        check(
-            self.bridge.client_queue_frames > 0,
-            "bridge.client_queue_frames is 0; at least 1",
-        )?;
-        check(
-            self.shutdown_deadline_s > 0,
-            "shutdown_deadline_s is 0; at least 1",
-        )
+        check(self.bridge.client_queue_frames > 0, "bridge.client_queue_frames is 0; at least 1")?;
+        check(self.shutdown_deadline_s > 0, "shutdown_deadline_s is 0; at least 1")
     }
 }

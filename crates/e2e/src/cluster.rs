@@ -1,0 +1,247 @@
+//! A cluster of real processes.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use redis::aio::ConnectionManager;
+use serde_json::Value;
+use vtox_protocol::FaultSet;
+use vtox_test_support::{ProcessSignal, RedisServer, free_port, send_signal};
+
+/// A running service, killed when dropped.
+pub struct Process {
+    /// Its name: `worker-1` and the like.
+    pub name: String,
+    /// Where it listens.
+    pub port: u16,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Sends a signal to it.
+    pub fn signal(&self, signal: ProcessSignal) {
+        send_signal(&self.child, signal);
+    }
+
+    /// Kills it as the kernel would when memory runs out.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a running process");
+        self.child.wait().expect("an ended process");
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Panics
+    /// After `limit`, with its log.
+    pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(began.elapsed() < limit, "{} still runs after {limit:?}:\n{}", self.name, self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// `http://127.0.0.1:PORT` and a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(15).collect();
+            eprintln!("--- {}\n{}", self.name, tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+    }
+}
+
+/// Where a program of this workspace was built.
+///
+/// # Panics
+/// When it was not.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a path");
+    let directory = test.parent().and_then(std::path::Path::parent).expect("the target directory");
+    let program = directory.join(name);
+    assert!(
+        program.exists(),
+        "{} is not there; run `cargo build --workspace --bins` first",
+        program.display()
+    );
+    program
+}
+
+/// A Redis with services on it.
+pub struct Cluster {
+    /// Its Redis.
+    pub redis: RedisServer,
+    /// Settings for every service.
+    pub environment: Vec<(String, String)>,
+    /// Services started so far; a dropped one is killed.
+    pub services: Vec<Process>,
+    logs: tempfile::TempDir,
+    /// Fault types some worker serves.
+    served: FaultSet,
+}
+
+impl Cluster {
+    /// A Redis with these arguments, and no services yet. `environment` is given to each service.
+    pub fn new(redis: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self {
+            redis: RedisServer::start(redis),
+            environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            services: Vec::new(),
+            logs: tempfile::tempdir().expect("a temporary directory"),
+            served: FaultSet::EMPTY,
+        }
+    }
+
+    /// A gateway, a coordinator, a monitor, a bridge and workers with the given fault types, all ready.
+    pub async fn start(redis: &[&str], environment: &[(&str, &str)], workers: &[&str]) -> Self {
+        let mut cluster = Self::new(redis, environment);
+        cluster.add("coordinator", "vtox-coordinator", "VTOX_COORDINATOR__PORT", &[]);
+        for (n, faults) in workers.iter().enumerate() {
+            cluster.add_worker(&format!("worker-{}", n + 1), faults);
+        }
+        cluster.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &[]);
+        cluster.add("monitor", "vtox-monitor", "VTOX_MONITOR__PORT", &[]);
+        cluster.add("bridge", "vtox-websocket-bridge", "VTOX_BRIDGE__PORT", &[]);
+        cluster.ready().await;
+        cluster
+    }
+
+    /// Starts a worker.
+    pub fn add_worker(&mut self, id: &str, faults: &str) {
+        let faults_set: FaultSet = faults.parse().expect("fault types");
+        self.served = self.served.iter().chain(faults_set.iter()).collect();
+        self.add(id, "vtox-worker", "WORKER_PORT", &[("WORKER_ID", id), ("FAULT_TYPES", faults)]);
+    }
+
+    /// Starts a service on a port of its own.
+    pub fn add(&mut self, name: &str, binary: &str, port_name: &str, environment: &[(&str, &str)]) {
+        let port = free_port();
+        let log = self.logs.path().join(format!("{name}-{port}.log"));
+        let output = File::create(&log).expect("a log");
+        let child = Command::new(program(binary))
+            .env("REDIS_URL", self.redis.url())
+            .env(port_name, port.to_string())
+            .envs(self.environment.iter().map(|(k, v)| (k, v)))
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(output))
+            .spawn()
+            .expect("a service");
+        self.services.push(Process { name: name.to_owned(), port, child, log });
+    }
+
+    /// The service of a name.
+    pub fn service(&mut self, name: &str) -> &mut Process {
+        self.services.iter_mut().find(|s| s.name == name).expect("a service of that name")
+    }
+
+    /// Forgets a service that was killed.
+    pub fn remove(&mut self, name: &str) {
+        self.services.retain(|s| s.name != name);
+    }
+
+    /// Address of the gateway.
+    pub fn gateway(&mut self) -> String {
+        self.service("gateway").url("")
+    }
+
+    /// A connection to its Redis.
+    pub async fn connection(&self) -> ConnectionManager {
+        self.redis.connection().await
+    }
+
+    /// Runs a command on its Redis.
+    pub async fn command<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let mut cmd = redis::cmd(command[0]);
+        for argument in &command[1..] {
+            cmd.arg(argument);
+        }
+        cmd.query_async(&mut self.connection().await).await.expect("an answer of Redis")
+    }
+
+    /// Waits until every service is ready and every lane has an owner.
+    pub async fn ready(&mut self) {
+        let urls: Vec<String> = self.services.iter().map(|s| s.url("/ready")).collect();
+        for url in urls {
+            eventually(Duration::from_secs(30), &url, async || {
+                reqwest::get(&url).await.is_ok_and(|a| a.status().is_success())
+            })
+            .await;
+        }
+        let lanes = self.lanes_wanted().await;
+        let coordinator =
+            self.services.iter().find(|s| s.name == "coordinator").map(|s| s.url("/assignments"));
+        let Some(coordinator) = coordinator else { return };
+        eventually(Duration::from_secs(30), "every lane to have an owner", async || {
+            let Ok(answer) = reqwest::get(&coordinator).await else {
+                return false;
+            };
+            let Ok(answer) = answer.json::<Value>().await else {
+                return false;
+            };
+            lanes_of(&answer["assignments"]).len() >= lanes
+        })
+        .await;
+    }
+
+    async fn lanes_wanted(&self) -> usize {
+        let topology: Option<String> = self.command(&["GET", vtox_protocol::keys::TOPOLOGY]).await;
+        let topology: vtox_protocol::keys::Topology =
+            serde_json::from_str(&topology.expect("a topology")).expect("a topology");
+        topology.all().count() * topology.enabled.intersection(self.served).len()
+    }
+
+    /// Partitions on which a worker owns a fault type.
+    pub async fn partitions_of(&mut self, worker: &str, fault: &str) -> Vec<String> {
+        let url = self.service("coordinator").url("/assignments");
+        let answer: Value = reqwest::get(url).await.expect("an answer").json().await.expect("JSON");
+        lanes_of(&answer["assignments"])
+            .into_iter()
+            .filter(|(id, f, _)| id == worker && f == fault)
+            .map(|(_, _, partition)| partition)
+            .collect()
+    }
+}
+
+/// Worker, fault type and partition of every lane in an answer of the coordinator.
+fn lanes_of(assignments: &Value) -> Vec<(String, String, String)> {
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let mut lanes = Vec::new();
+    for (worker, assignment) in assignments.as_object().into_iter().flatten() {
+        for grant in assignment["grants"].as_array().into_iter().flatten() {
+            lanes.push((worker.clone(), text(&grant["fault"]), text(&grant["partition"])));
+        }
+    }
+    lanes
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// After `limit`, naming `what` was waited for.
+pub async fn eventually(limit: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !condition().await {
+        assert!(began.elapsed() < limit, "waited {limit:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
