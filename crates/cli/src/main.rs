@@ -3,6 +3,7 @@
 mod diagnose;
 mod doctor;
 mod evaluate;
+mod faults;
 mod simulate;
 mod status;
 mod tail;
@@ -41,6 +42,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Look for what is wrong, and say how to mend it.
     Doctor(doctor::Arguments),
+    /// Show or change which fault types are diagnosed.
+    Faults(faults::Arguments),
     /// Show every setting with its default.
     Config,
 }
@@ -75,6 +78,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Diagnose(arguments) => diagnose::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments, &settings()?).await,
+        Command::Faults(arguments) => faults::run(&arguments, &settings()?).await,
         Command::Config => {
             print!("{}", config::documented_defaults());
             Ok(ExitCode::SUCCESS)

@@ -88,9 +88,14 @@ impl Fleet {
             .collect()
     }
 
-    /// The same workers for the placer. Those of the first call are no newcomers.
-    pub fn workers(&mut self, now_ms: u64, alive: &BTreeMap<String, Alive>) -> Vec<Worker<String>> {
-        let first = self.joined_ms.is_empty();
+    /// The same workers for the placer. Those that are there before the cluster has `started` are no newcomers.
+    pub fn workers(
+        &mut self,
+        now_ms: u64,
+        alive: &BTreeMap<String, Alive>,
+        started: bool,
+    ) -> Vec<Worker<String>> {
+        let first = !started || self.joined_ms.is_empty();
         self.joined_ms.retain(|id, _| alive.contains_key(id));
         self.smoothed.retain(|id, _| alive.contains_key(id));
         alive
@@ -185,8 +190,10 @@ mod tests {
     fn workers_of_the_start_are_no_newcomers() {
         let mut fleet = Fleet::default();
         let mut alive = BTreeMap::from([("w1".to_owned(), worker("all"))]);
-        assert_eq!(fleet.workers(50_000, &alive)[0].joined_at_ms, 0);
+        assert_eq!(fleet.workers(50_000, &alive, false)[0].joined_at_ms, 0);
         alive.insert("w2".to_owned(), worker("all"));
-        assert_eq!(fleet.workers(60_000, &alive)[1].joined_at_ms, 60_000);
+        assert_eq!(fleet.workers(50_100, &alive, false)[1].joined_at_ms, 0);
+        alive.insert("w3".to_owned(), worker("all"));
+        assert_eq!(fleet.workers(60_000, &alive, true)[2].joined_at_ms, 60_000);
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::join_all;
+use redis::aio::ConnectionManager;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use vtox_balancing::{Answer, Liveness, LivenessConfig, LoadTracker, PlacementConfig, Placer, Unit, Worker};
@@ -75,6 +76,7 @@ pub async fn run(service: Arc<Service>, views: Views, metrics: Metrics) -> anyho
 }
 
 struct Control {
+    connection: ConnectionManager,
     candidate: String,
     lease: Lease,
     lease_length: Duration,
@@ -106,6 +108,7 @@ struct Leading {
     backlog_entries: u64,
     last_load: Option<Instant>,
     last_audit: Instant,
+    last_topology: Instant,
     last_join: Instant,
     known: BTreeSet<String>,
     written: BTreeMap<String, Assignment>,
@@ -120,6 +123,7 @@ impl Control {
         let connection = service.redis.control.clone();
         let liveness = LivenessConfig { lease_ms: settings.worker_lease_ms, ..LivenessConfig::default() };
         Self {
+            connection: connection.clone(),
             candidate,
             lease,
             lease_length: Duration::from_millis(settings.leader_lease_ms),
@@ -230,7 +234,8 @@ impl Control {
         Ok(view?.unwrap_or_else(|| View { role: "standby", ..View::default() }))
     }
 
-    /// One round of looking, deciding and writing. None when a later leader has stamped a key.
+    /// One round of looking, deciding and writing. None when leading must begin anew: a later leader has stamped a key, or
+    /// the enabled fault types changed.
     async fn steer(
         &mut self,
         now_ms: u64,
@@ -241,6 +246,16 @@ impl Control {
     ) -> anyhow::Result<Option<View>> {
         let alive = leading.fleet.alive(members, &self.dead);
         self.read_loads(now_ms, leading).await;
+        if leading.last_topology.elapsed() >= LOAD_INTERVAL {
+            leading.last_topology = Instant::now();
+            let topology = topology::current(&self.connection).await?;
+            if topology != self.topology {
+                tracing::info!(enabled = %topology.enabled, "the enabled fault types changed");
+                self.topology = topology;
+                // Begins anew: stamps the new lanes and forgets those that are gone.
+                return Ok(None);
+            }
+        }
         if leading.last_audit.elapsed() >= AUDIT_INTERVAL {
             self.read_owners(leading, None).await?;
             leading.last_audit = Instant::now();
@@ -254,7 +269,7 @@ impl Control {
             leading.last_join = Instant::now();
         }
         let units = fleet::units(&self.topology, &alive, |partition| leading.loads.load(&partition));
-        let workers = leading.fleet.workers(now_ms, &alive);
+        let workers = leading.fleet.workers(now_ms, &alive, leading.started);
         let settled = leading.started || (!alive.is_empty() && leading.last_join.elapsed() >= SETTLE);
         let mut view = View {
             role: "leader",
@@ -313,6 +328,7 @@ impl Control {
             backlog_entries: 0,
             last_load: None,
             last_audit: Instant::now(),
+            last_topology: Instant::now(),
             last_join: Instant::now(),
             known: BTreeSet::new(),
             written: self.placement.all().await?,

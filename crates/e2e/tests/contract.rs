@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use vtox_e2e::{Cluster, ONE_AT_A_TIME, eventually};
 use vtox_protocol::FaultType;
-use vtox_protocol::keys::{DEAD_LETTERS, RAW, RESULTS};
+use vtox_protocol::keys::{DEAD_LETTERS, Partition, RAW, RESULTS};
 
 const WORKERS: [&str; 3] = ["turn_fault,insulation", "bearing,eccentricity", "broken_bar"];
 const PREFIX: &str = "/api/v1/diagnosis-stream";
@@ -319,4 +319,78 @@ async fn a_backlog_at_its_mark_and_a_redis_that_is_away_are_said_with_retry_afte
     assert!(post().await.headers().contains_key("retry-after"));
     cluster.redis.restart();
     eventually(Duration::from_secs(10), "the backlog again", async || post().await.status() == 429).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_ended_three_workers_is_a_dead_letter_and_its_neighbours_are_not() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut cluster = Cluster::new(&[], &[]);
+    cluster.add("coordinator", "vtox-coordinator", "VTOX_COORDINATOR__PORT", &[]);
+    let sensor_data = rows(800).to_string();
+    let mut ids = Vec::new();
+    for vehicle in ["A", "B", "C"] {
+        let fields = ["XADD", RAW, "*", "vehicle_id", vehicle, "sensor_data", &sensor_data];
+        ids.push(cluster.command::<String>(&fields).await);
+    }
+    // As three owners that died with the second entry leave it, after the first was committed.
+    let lane = Partition::Bare.ownership(FaultType::Bearing);
+    let _: u64 = cluster
+        .command(&[
+            "HSET", &lane, "cursor", &ids[0], "read", "1", "suspect", "1", "attempt", &ids[1], "attempts",
+            "3",
+        ])
+        .await;
+    cluster.add_worker("worker-1", "all");
+    eventually(Duration::from_secs(10), "every entry to be answered", async || {
+        let results: u64 = cluster.command(&["XLEN", RESULTS]).await;
+        results == 4 * 3 + 1
+    })
+    .await;
+    let letters: Vec<(String, HashMap<String, String>)> =
+        cluster.command(&["XRANGE", DEAD_LETTERS, "-", "+"]).await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!((&letters[0].1["entry_id"], letters[0].1["fault_type"].as_str()), (&ids[1], "bearing"));
+    assert!(letters[0].1["reason"].contains("ended three workers"));
+    let left: Vec<Option<String>> = cluster.command(&["HMGET", &lane, "suspect", "attempts"]).await;
+    assert_eq!(left, [None, None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_type_can_be_disabled_and_enabled_while_the_cluster_runs() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut cluster = Cluster::start(&[], &[], &["all"]).await;
+    let gateway = cluster.gateway();
+    let url = format!("{gateway}{PREFIX}/vehicles/V/data");
+    let client = reqwest::Client::new();
+    let enabled = async |change: &[&str]| {
+        let output = std::process::Command::new(vtox_e2e::program("vtox"))
+            .args(["faults", "--redis", &cluster.redis.url()])
+            .args(change)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let results = async || -> Vec<(String, HashMap<String, String>)> {
+        cluster.command(&["XRANGE", RESULTS, "-", "+"]).await
+    };
+    let send_and_count = async |expected: usize| {
+        let before = results().await.len();
+        // The services look once a second.
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        assert_eq!(
+            client.post(&url).json(&json!({"sensor_data": rows(10)})).send().await.unwrap().status(),
+            200
+        );
+        eventually(Duration::from_secs(10), "the results", async || {
+            results().await.len() >= before + expected
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(results().await.len(), before + expected);
+    };
+    send_and_count(5).await;
+    enabled(&["disable", "bearing"]).await;
+    send_and_count(4).await;
+    enabled(&["enable", "bearing"]).await;
+    send_and_count(5).await;
 }

@@ -49,7 +49,9 @@ async fn a_killed_worker_of_four_on_64_partitions() {
 
     let owned = cluster.partitions_of("worker-2", "bearing").await;
     let vehicles = vehicles_on(&owned, load.vehicles);
-    assert!(owned.len() > 10 && vehicles.len() > 10, "{owned:?}");
+    // A quarter of 65, as far as the scores are alike.
+    assert!((12..=21).contains(&owned.len()), "{owned:?}");
+    assert!(vehicles.len() > 10, "{vehicles:?}");
     let (killed_at, killed_ms) = (Instant::now(), clock::epoch_ms());
     cluster.service("worker-2").kill();
     cluster.remove("worker-2");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vtox_streams::Durability;
+use vtox_streams::{Durability, topology};
 
 use crate::api::Api;
 use crate::reply::Refusal;
@@ -64,7 +64,13 @@ async fn look(api: &Api) -> vtox_streams::Result<Admission> {
         return Ok(Admission::Unavailable(why));
     }
     let settings = &api.service.settings.gateway;
-    let backlog = api.janitor.backlog(&api.topology).await?;
+    let topology = topology::current(&api.service.redis.control).await?;
+    api.topology.send_if_modified(|known| {
+        let changed = *known != topology;
+        known.clone_from(&topology);
+        changed
+    });
+    let backlog = api.janitor.backlog(&topology).await?;
     if backlog.entries() >= settings.backlog_entries {
         return Ok(Admission::Backlog(format!(
             "{} messages wait for diagnosis; try again later",

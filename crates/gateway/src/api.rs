@@ -31,8 +31,8 @@ use crate::{cluster, ingest, queries};
 pub struct Api {
     /// The service.
     pub service: Arc<Service>,
-    /// Partitions and enabled fault types.
-    pub topology: Topology,
+    /// Partitions and enabled fault types; the latter as they were at the last look.
+    pub topology: watch::Sender<Topology>,
     /// Appends messages.
     pub publisher: Publisher,
     /// Reads progress.
@@ -69,7 +69,7 @@ impl Api {
             ),
         };
         Ok(Arc::new(Self {
-            topology,
+            topology: watch::Sender::new(topology),
             publisher,
             janitor: Janitor::new(redis.control.clone()),
             views: Views::new(redis.control.clone()),
@@ -80,6 +80,13 @@ impl Api {
             started: Instant::now(),
             service,
         }))
+    }
+}
+
+impl Api {
+    /// The topology as of the last look.
+    pub fn topology(&self) -> Topology {
+        self.topology.borrow().clone()
     }
 }
 

@@ -40,7 +40,7 @@ pub async fn root(State(api): State<Arc<Api>>) -> Result<Json<Value>, Refusal> {
             "service_type": ServiceType::ApiGateway.name(),
         },
         "architecture": "gateway, coordinator, workers, monitor, websocket bridge on Redis Streams",
-        "partitions": api.topology.partitions,
+        "partitions": api.topology().partitions,
         "endpoints": {
             "send": "POST /api/v1/diagnosis-stream/vehicles/{id}/data",
             "health_of_a_vehicle": "GET /api/v1/diagnosis-stream/vehicles/{id}/health",

@@ -128,7 +128,7 @@ async fn handle((State(api), path, Query(place), headers, body): Request) -> Res
     })?;
     let size = body.len() as u64;
     let form = Form::of(&headers)?;
-    let seeds_form = api.topology.partition_of(&vehicle_id) == Partition::Bare;
+    let seeds_form = api.topology().partition_of(&vehicle_id) == Partition::Bare;
     let decode = move || form.decode(&body, seeds_form, place.location);
     let block = if size as usize >= LARGE_BODY {
         tokio::task::spawn_blocking(decode)
@@ -147,7 +147,7 @@ async fn handle((State(api), path, Query(place), headers, body): Request) -> Res
         metadata: block.metadata,
         traceparent: traceparent(&headers),
     };
-    let partition = api.topology.partition_of(&vehicle_id);
+    let partition = api.topology().partition_of(&vehicle_id);
     let accepted = api.publisher.publish(partition, &entry, resent).await.map_err(|error| match error {
         StreamError::Unknown(_) => Refusal::unavailable(
             "unknown",

@@ -202,7 +202,7 @@ pub async fn fault_types(State(api): State<Arc<Api>>) -> Json<Value> {
                 "type": fault,
                 "name": fault.title(),
                 "description": fault.description(),
-                "enabled": api.topology.enabled.contains(fault),
+                "enabled": api.topology().enabled.contains(fault),
             })
         })
         .collect();

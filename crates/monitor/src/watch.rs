@@ -91,6 +91,7 @@ pub async fn run(
 impl Watcher {
     async fn look(&mut self) -> anyhow::Result<MonitorSnapshot> {
         let members = self.registry.members().await?;
+        self.topology = topology::current(&self.service.redis.control).await?;
         let backlog = self.janitor.backlog(&self.topology).await?;
         let now = Sample {
             at_ms: members.redis_now_ms,

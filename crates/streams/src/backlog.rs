@@ -5,7 +5,7 @@ use redis::aio::ConnectionManager;
 use vtox_protocol::keys::{Partition, Topology};
 use vtox_protocol::{EntryId, FaultType};
 
-use crate::{Log, Result, StreamError};
+use crate::{Log, Result, StreamError, topology};
 
 /// Progress of one reader of a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -157,14 +157,10 @@ impl Janitor {
         Ok((added, rows, oldest_ms))
     }
 
-    /// Trims a partition to what some enabled fault type has not committed or is younger than `keep_ms`.
+    /// Trims a partition to what some fault type that is enabled now has not committed or is younger than `keep_ms`.
     /// Answers how many entries went.
-    pub async fn trim_partition(
-        &self,
-        topology: &Topology,
-        partition: Partition,
-        keep_ms: u64,
-    ) -> Result<u64> {
+    pub async fn trim_partition(&self, partition: Partition, keep_ms: u64) -> Result<u64> {
+        let topology = topology::current(&self.connection).await?;
         let readers: Vec<String> = topology.enabled.iter().map(|f| partition.ownership(f)).collect();
         self.trim(&partition.stream(), &readers, keep_ms).await
     }

@@ -1,6 +1,11 @@
 //! Agreement on partitions and enabled fault types.
+//!
+//! Partitions are fixed when the cluster first starts. The enabled fault types may change while it runs: whoever decides by
+//! them reads them again each time.
 
+use redis::Script;
 use redis::aio::ConnectionManager;
+use vtox_protocol::FaultType;
 use vtox_protocol::keys::{self, Topology};
 
 use crate::{Result, StreamError};
@@ -30,4 +35,42 @@ pub async fn load(connection: &ConnectionManager) -> Result<Option<Topology>> {
         })
     })
     .transpose()
+}
+
+/// The topology in force, where a cluster is known to have one.
+pub async fn current(connection: &ConnectionManager) -> Result<Topology> {
+    load(connection).await?.ok_or_else(|| StreamError::Refused("there is no topology yet".to_owned()))
+}
+
+/// Enables or disables a fault type from the entries that are appended next: the last entry of each partition is
+/// recorded as the one at which it changed. Answers the topology now in force.
+pub async fn set_enabled(
+    connection: &ConnectionManager,
+    fault: FaultType,
+    enabled: bool,
+) -> Result<Topology> {
+    let mut topology = current(connection).await?;
+    if topology.enabled.contains(fault) == enabled {
+        return Ok(topology);
+    }
+    topology.enabled = if enabled { topology.enabled.with(fault) } else { topology.enabled.without(fault) };
+    let record = Script::new(include_str!("scripts/enable.lua"));
+    let record_all = async || -> Result<()> {
+        for partition in topology.all() {
+            let mut call = record.prepare_invoke();
+            call.key(partition.stream()).key(partition.ownership(fault)).arg(u8::from(enabled));
+            let _: String = call.invoke_async(&mut connection.clone()).await?;
+        }
+        Ok(())
+    };
+    // A cursor must be there before anybody counts on it, and must stay while somebody may.
+    if enabled {
+        record_all().await?;
+    }
+    let text = serde_json::to_string(&topology).map_err(|e| StreamError::Unexpected(e.to_string()))?;
+    let () = redis::cmd("SET").arg(keys::TOPOLOGY).arg(text).query_async(&mut connection.clone()).await?;
+    if !enabled {
+        record_all().await?;
+    }
+    Ok(topology)
 }

@@ -199,15 +199,16 @@ async fn attempts_on_a_suspect_are_counted_until_a_commit() {
 async fn lag_is_counted_and_nothing_unread_is_trimmed() {
     let c = Cluster::owned_by("t").await;
     let topology = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
+    topology::agree(&c.connection, &topology).await.unwrap();
     let ids = [c.publish("m1").await, c.publish("m2").await, c.publish("m3").await];
-    assert_eq!(c.janitor.trim_partition(&topology, Partition::Bare, 0).await.unwrap(), 0);
+    assert_eq!(c.janitor.trim_partition(Partition::Bare, 0).await.unwrap(), 0);
     assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, ids[0])).await.unwrap(), Committed::Done);
     assert_eq!(c.committer.run(&c.commit("t", ids[0], ids[1])).await.unwrap(), Committed::Done);
     let backlog = c.janitor.backlog(&topology).await.unwrap();
     assert_eq!((backlog.entries(), backlog.added(), backlog.read_of(FaultType::Bearing)), (1, 3, 2));
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(c.janitor.trim_partition(&topology, Partition::Bare, 60_000).await.unwrap(), 0);
-    assert_eq!(c.janitor.trim_partition(&topology, Partition::Bare, 0).await.unwrap(), 1);
+    assert_eq!(c.janitor.trim_partition(Partition::Bare, 60_000).await.unwrap(), 0);
+    assert_eq!(c.janitor.trim_partition(Partition::Bare, 0).await.unwrap(), 1);
     assert_eq!(c.query::<u64>(&["XLEN", keys::RAW]).await, 2);
     let after = c.janitor.backlog(&topology).await.unwrap();
     assert_eq!((after.entries(), after.added()), (1, 3));
@@ -240,4 +241,29 @@ async fn the_first_topology_holds_for_all() {
     let second = Topology { partitions: 1, enabled: FaultSet::ALL };
     assert_eq!(topology::agree(&c.connection, &first).await.unwrap(), first);
     assert_eq!(topology::agree(&c.connection, &second).await.unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_fault_type_is_enabled_from_a_recorded_entry() {
+    let c = Cluster::owned_by("t").await;
+    let only = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
+    topology::agree(&c.connection, &only).await.unwrap();
+    let before = c.publish("m1").await;
+    let both = topology::set_enabled(&c.connection, FaultType::Insulation, true).await.unwrap();
+    assert_eq!(both.enabled.len(), 2);
+    let lane = Lane { partition: Partition::Bare, fault: FaultType::Insulation };
+    assert_eq!(c.ownership.read(lane).await.unwrap().1, before.to_string());
+    let after = c.publish("m2").await;
+    let backlog = c.janitor.backlog(&both).await.unwrap();
+    assert_eq!((backlog.lag_of(FaultType::Bearing), backlog.lag_of(FaultType::Insulation)), (2, 1));
+    // What the newly enabled type has not read is not trimmed, though the other one has.
+    assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, before)).await.unwrap(), Committed::Done);
+    assert_eq!(c.committer.run(&c.commit("t", before, after)).await.unwrap(), Committed::Done);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    c.janitor.trim_partition(Partition::Bare, 0).await.unwrap();
+    assert_eq!(c.query::<u64>(&["XLEN", keys::RAW]).await, 2);
+    // Disabled again, it no longer holds anything up.
+    topology::set_enabled(&c.connection, FaultType::Insulation, false).await.unwrap();
+    c.janitor.trim_partition(Partition::Bare, 0).await.unwrap();
+    assert_eq!(c.query::<u64>(&["XLEN", keys::RAW]).await, 1);
 }

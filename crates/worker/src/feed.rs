@@ -47,7 +47,7 @@ pub async fn run(work: Arc<Work>, slot: Slot) -> anyhow::Result<()> {
     let soft = work.lifecycle.soft.clone();
     while !soft.is_cancelled() {
         turn = turn.wrapping_add(1);
-        let (sources, full) = sources(&work, slot, turn);
+        let (sources, count, full) = sources(&work, slot, turn);
         if sources.is_empty() {
             tokio::select! {
                 () = soft.cancelled() => break,
@@ -57,7 +57,7 @@ pub async fn run(work: Arc<Work>, slot: Slot) -> anyhow::Result<()> {
         let after: Vec<(String, EntryId)> = sources.iter().map(|s| (s.stream.clone(), s.position)).collect();
         let block = if full { BLOCK_WHEN_FULL } else { BLOCK };
         // Not raced against the token: a read that is let finish strands nothing and ends soon.
-        match reader.read(&after, work.settings.batch_entries, block).await {
+        match reader.read(&after, count, block).await {
             Ok(read) => {
                 for (index, entries) in read {
                     let (count, bytes) = (entries.len(), entries.iter().map(bytes_of).sum());
@@ -83,35 +83,34 @@ fn bytes_of(entry: &vtox_streams::Entry) -> usize {
     entry.fields.values().map(Vec::len).sum::<usize>()
 }
 
-/// Inboxes with room, beginning elsewhere each turn so that a tight buffer starves none; and whether some had none.
-fn sources(work: &Work, slot: Slot, turn: usize) -> (Vec<Source>, bool) {
+/// Inboxes with room, how many entries to read for each, and whether some inbox had no room. A tight buffer is divided
+/// among all of them, beginning elsewhere each turn when there are more of them than places.
+fn sources(work: &Work, slot: Slot, turn: usize) -> (Vec<Source>, usize, bool) {
     let inboxes: Vec<(Partition, Arc<Inbox>)> = {
         let inboxes = work.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
         inboxes.iter().filter(|(p, _)| slot.holds(**p)).map(|(p, i)| (*p, i.clone())).collect()
     };
-    let batch = work.settings.batch_entries;
     let mut room = work.settings.buffer_entries.saturating_sub(work.buffered.load(Ordering::Relaxed));
     if work.buffered_bytes.load(Ordering::Relaxed) >= BUFFER_BYTES {
         room = 0;
     }
-    let count = inboxes.len();
-    let mut sources = Vec::with_capacity(count);
-    let mut full = false;
-    for n in 0..count {
-        let (partition, inbox) = &inboxes[(n + turn) % count];
-        if room < batch {
-            full = true;
-            break;
-        }
-        match inbox.wants(batch, work.settings.lane_buffer_entries) {
+    if room == 0 || inboxes.is_empty() {
+        return (Vec::new(), 0, room == 0);
+    }
+    let count = (room / inboxes.len()).clamp(1, work.settings.batch_entries);
+    let places = room / count;
+    let mut full = inboxes.len() > places;
+    let mut sources = Vec::with_capacity(inboxes.len());
+    for n in 0..inboxes.len().min(places) {
+        let (partition, inbox) = &inboxes[(n + turn) % inboxes.len()];
+        match inbox.wants(count, work.settings.lane_buffer_entries) {
             Some((position, epoch)) => {
-                room -= batch;
                 sources.push(Source { inbox: inbox.clone(), stream: partition.stream(), position, epoch });
             }
             None => full = true,
         }
     }
-    (sources, full)
+    (sources, count, full)
 }
 
 /// Bytes of entries that wait.

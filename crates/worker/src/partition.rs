@@ -465,9 +465,7 @@ impl PartitionTask {
         let settings = &self.work.settings;
         let by_bytes_s = settings.raw_retention_bytes as f64 / self.bytes_per_s.max(1.0);
         let keep_ms = (1_000.0 * by_bytes_s.min(settings.raw_retention_s as f64)) as u64;
-        if let Err(error) =
-            self.work.janitor.trim_partition(&self.work.topology, self.partition, keep_ms).await
-        {
+        if let Err(error) = self.work.janitor.trim_partition(self.partition, keep_ms).await {
             tracing::debug!(%error, partition = %self.partition, "trimming failed");
         }
     }

@@ -1,0 +1,48 @@
+//! `vtox faults`: which fault types are diagnosed.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use vtox_protocol::FaultType;
+use vtox_service_kit::config::Settings;
+use vtox_streams::topology;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Redis of the cluster.
+    #[arg(long, global = true, value_name = "URL")]
+    redis: Option<String>,
+    #[command(subcommand)]
+    change: Option<Change>,
+}
+
+#[derive(Subcommand)]
+enum Change {
+    /// Diagnose a fault type, from the messages that are accepted next.
+    Enable { fault: FaultType },
+    /// Stop diagnosing a fault type: messages no longer wait for it.
+    Disable { fault: FaultType },
+}
+
+/// Shows or changes the enabled fault types.
+pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let url = arguments.redis.clone().unwrap_or_else(|| settings.redis.url().to_owned());
+    let connection = redis::Client::open(url.as_str())?
+        .get_connection_manager()
+        .await
+        .context("Redis does not answer; give --redis URL (`vtox up` prints it)")?;
+    let topology = match &arguments.change {
+        None => topology::load(&connection).await?.context("no cluster has run on this Redis yet")?,
+        Some(Change::Enable { fault }) => topology::set_enabled(&connection, *fault, true).await?,
+        Some(Change::Disable { fault }) => topology::set_enabled(&connection, *fault, false).await?,
+    };
+    for fault in FaultType::ALL {
+        println!(
+            "{:<14} {}",
+            fault.name(),
+            if topology.enabled.contains(fault) { "enabled" } else { "disabled" }
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
