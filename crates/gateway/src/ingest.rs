@@ -13,10 +13,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tracing::{Instrument, Span};
 use vtox_protocol::codec::{BlockError, decode_binary, decode_json, encode_json};
 use vtox_protocol::keys::Partition;
 use vtox_protocol::{MessageId, Payload, RawEntry, SignalBlock, VehicleId};
-use vtox_service_kit::clock;
+use vtox_service_kit::{clock, trace};
 use vtox_streams::StreamError;
 
 use crate::api::Api;
@@ -73,7 +74,11 @@ async fn measured(request: Request, simulated: bool) -> Response {
     let began = Instant::now();
     api.metrics.in_flight.inc();
     RECEIVED.fetch_add(1, Ordering::Relaxed);
-    let answer = handle(request).await;
+    let span = tracing::info_span!("accept");
+    if let Some(parent) = traceparent(&request.3) {
+        trace::continue_from(&span, &parent);
+    }
+    let answer = handle(request).instrument(span).await;
     api.metrics.in_flight.dec();
     api.metrics.duration.observe(began.elapsed().as_secs_f64());
     match answer {
@@ -145,7 +150,7 @@ async fn handle((State(api), path, Query(place), headers, body): Request) -> Res
         timestamp: clock::timestamp(),
         payload: block.payload,
         metadata: block.metadata,
-        traceparent: traceparent(&headers),
+        traceparent: trace::traceparent(&Span::current()).or_else(|| traceparent(&headers)),
     };
     let partition = api.topology().partition_of(&vehicle_id);
     let accepted = api.publisher.publish(partition, &entry, resent).await.map_err(|error| match error {

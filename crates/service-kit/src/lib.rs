@@ -5,6 +5,7 @@ pub mod config;
 pub mod metrics;
 pub mod service;
 pub mod telemetry;
+pub mod trace;
 
 mod connections;
 mod lifecycle;

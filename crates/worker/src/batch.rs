@@ -10,6 +10,7 @@ use vtox_protocol::{
     DiagnosisResult, EntryId, FaultType, Message, MotorProfile, Status, Undecodable, VehicleId, Verdict,
     decode_entry,
 };
+use vtox_service_kit::trace;
 use vtox_streams::Entry;
 
 /// What a lane keeps of a vehicle between batches.
@@ -73,6 +74,11 @@ pub fn run(stream: &str, entries: &[Entry], jobs: &mut [LaneJob], worker: &str, 
         }
         let decoded = guarded("decoding", || decode_entry(stream, entry.id, &entry.fields))
             .unwrap_or_else(|reason| Err(Undecodable { vehicle_id: None, reason }));
+        let _traced = decoded.as_ref().ok().and_then(|m| m.traceparent.as_deref()).map(|parent| {
+            let span = tracing::info_span!("diagnose", entry = %entry.id);
+            trace::continue_from(&span, parent);
+            span.entered()
+        });
         let metadata = entry.fields.get("metadata").map_or(&[][..], Vec::as_slice);
         let location = location_of(metadata);
         let profile = MotorProfile::default();
