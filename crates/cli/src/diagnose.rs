@@ -11,6 +11,8 @@ use vtox_evaluation::{diagnose_blocks, read_csv, recordings};
 use vtox_protocol::codec::{decode_binary, decode_json};
 use vtox_protocol::{FaultType, MotorProfile, MotorType, Quantity, SignalBlock, Verdict};
 
+use crate::output::outln;
+
 #[derive(Args)]
 pub struct Arguments {
     /// A .csv, .json (sensor_data) or .msgpack file, or a .npy beside its manifest.json.
@@ -52,16 +54,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let last: BTreeMap<FaultType, &Verdict> =
         verdicts.iter().filter_map(|(fault, all)| Some((*fault, all.last()?))).collect();
     if arguments.json {
-        println!("{}", json!({"file": arguments.file, "blocks": blocks.len(), "verdicts": last}));
+        outln!("{}", json!({"file": arguments.file, "blocks": blocks.len(), "verdicts": last}));
         return Ok(ExitCode::SUCCESS);
     }
     for (fault, verdict) in last {
-        println!("{:<14} {:<18} score {:.2}", fault.name(), verdict.status.name(), verdict.score);
+        outln!("{:<14} {:<18} score {:.2}", fault.name(), verdict.status.name(), verdict.score);
         for line in &verdict.evidence {
             let at = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.2}"));
             let floor =
                 line.above_floor_db.map_or_else(String::new, |db| format!(", {db:.1} dB over the floor"));
-            println!(
+            outln!(
                 "    {}: expected {} found {} {}{floor}",
                 line.line,
                 at(line.expected),
@@ -70,7 +72,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             );
         }
         for text in [&verdict.reason, &verdict.advice].into_iter().flatten() {
-            println!("    {text}");
+            outln!("    {text}");
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -82,12 +84,24 @@ fn load(file: &Path, rate_hz: Option<f64>) -> anyhow::Result<(Vec<SignalBlock>, 
     let block = match kind.as_str() {
         "csv" => read_csv(std::fs::File::open(file).with_context(named)?, rate_hz)
             .with_context(|| format!("{} (--rate gives a sampling rate the file does not have)", named()))?,
-        "json" => decode_json(&std::fs::read(file).with_context(named)?).with_context(named)?,
+        "json" => {
+            decode_json(sensor_data_of(&std::fs::read(file).with_context(named)?)).with_context(named)?
+        }
         "msgpack" => decode_binary(&std::fs::read(file).with_context(named)?).with_context(named)?,
         "npy" => return load_npy(file),
         _ => bail!("{}: give a .csv, .json, .msgpack or .npy file", file.display()),
     };
     Ok((vec![block], MotorProfile::default()))
+}
+
+/// `sensor_data` alone, or out of the body that is sent to the gateway.
+fn sensor_data_of(text: &[u8]) -> &[u8] {
+    #[derive(serde::Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        sensor_data: &'a serde_json::value::RawValue,
+    }
+    serde_json::from_slice::<Body<'_>>(text).map_or(text, |body| body.sensor_data.get().as_bytes())
 }
 
 /// A .npy says nothing of its channels: they are in the manifest beside it.

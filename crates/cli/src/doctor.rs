@@ -10,6 +10,8 @@ use vtox_registry::Registry;
 use vtox_service_kit::config::{Mode, Settings};
 use vtox_streams::{Durability, Janitor, topology, views::Views};
 
+use crate::output::outln;
+
 #[derive(Args)]
 pub struct Arguments {
     /// Redis to look at instead of the configured one.
@@ -63,7 +65,7 @@ pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<E
     }
     let broken = findings.0.iter().any(|f| f.level == Level::Error);
     if arguments.json {
-        println!("{}", serde_json::to_string(&findings.0)?);
+        outln!("{}", serde_json::to_string(&findings.0)?);
     } else {
         for finding in &findings.0 {
             let mark = match finding.level {
@@ -71,9 +73,9 @@ pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<E
                 Level::Warning => "warning ",
                 Level::Error => "error   ",
             };
-            println!("{mark} {}", finding.what);
+            outln!("{mark} {}", finding.what);
             if let Some(fix) = &finding.fix {
-                println!("          fix: {fix}");
+                outln!("          fix: {fix}");
             }
         }
     }

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use clap::Args;
 use vtox_evaluation::{Evaluation, evaluate, recordings};
 
+use crate::output::outln;
+
 #[derive(Args)]
 pub struct Arguments {
-    /// The manifest.json of the recordings.
+    /// The manifest.json of the recordings, or the directory it is in.
     manifest: PathBuf,
     /// Print JSON.
     #[arg(long)]
@@ -17,10 +19,14 @@ pub struct Arguments {
 
 /// Evaluates the recordings of a manifest.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let loaded = recordings(&arguments.manifest)?.collect::<Result<Vec<_>, _>>()?;
+    let manifest = match arguments.manifest.is_dir() {
+        true => arguments.manifest.join("manifest.json"),
+        false => arguments.manifest.clone(),
+    };
+    let loaded = recordings(&manifest)?.collect::<Result<Vec<_>, _>>()?;
     let evaluation = evaluate(loaded);
     if arguments.json {
-        println!("{}", serde_json::to_string(&evaluation)?);
+        outln!("{}", serde_json::to_string(&evaluation)?);
     } else {
         print(&evaluation);
     }
@@ -29,12 +35,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn print(evaluation: &Evaluation) {
     let share = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
-    println!(
+    outln!(
         "{:<14} {:>6} {:>6} {:>6} {:>9} {:>9} {:>9}",
-        "fault type", "faults", "found", "false", "precision", "recall", "F1"
+        "fault type",
+        "faults",
+        "found",
+        "false",
+        "precision",
+        "recall",
+        "F1"
     );
     for (fault, s) in &evaluation.per_fault {
-        println!(
+        outln!(
             "{:<14} {:>6} {:>6} {:>6} {:>9} {:>9} {:>9}",
             fault.name(),
             s.counts.with_fault,
@@ -45,9 +57,11 @@ fn print(evaluation: &Evaluation) {
             share(s.f1)
         );
     }
-    println!("\nmacro F1 {:.3}, {} recordings", evaluation.f1, evaluation.records.len());
-    println!(
+    outln!("\nmacro F1 {:.3}, {} recordings", evaluation.f1, evaluation.records.len());
+    outln!(
         "false alarms per 1000 healthy recordings {:.0} (of {}), abstained {}",
-        evaluation.false_alarms_per_1000_healthy, evaluation.healthy, evaluation.abstained
+        evaluation.false_alarms_per_1000_healthy,
+        evaluation.healthy,
+        evaluation.abstained
     );
 }

@@ -8,6 +8,8 @@ use vtox_protocol::FaultType;
 use vtox_service_kit::config::Settings;
 use vtox_streams::topology;
 
+use crate::output::outln;
+
 #[derive(Args)]
 pub struct Arguments {
     /// Redis of the cluster.
@@ -38,7 +40,7 @@ pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<E
         Some(Change::Disable { fault }) => topology::set_enabled(&connection, *fault, false).await?,
     };
     for fault in FaultType::ALL {
-        println!(
+        outln!(
             "{:<14} {}",
             fault.name(),
             if topology.enabled.contains(fault) { "enabled" } else { "disabled" }

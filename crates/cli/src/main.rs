@@ -4,6 +4,7 @@ mod diagnose;
 mod doctor;
 mod evaluate;
 mod faults;
+mod output;
 mod simulate;
 mod status;
 mod tail;
@@ -15,6 +16,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use vtox_service_kit::config::{self, Settings};
+
+use crate::output::outln;
 
 #[derive(Parser)]
 #[command(name = "vtox", version, about = "Watches the electric motors of vehicle fleets.")]
@@ -80,7 +83,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(arguments) => doctor::run(&arguments, &settings()?).await,
         Command::Faults(arguments) => faults::run(&arguments, &settings()?).await,
         Command::Config => {
-            print!("{}", config::documented_defaults());
+            outln!("{}", config::documented_defaults().trim_end());
             Ok(ExitCode::SUCCESS)
         }
     }

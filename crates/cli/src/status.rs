@@ -7,6 +7,8 @@ use clap::Args;
 use serde_json::Value;
 use vtox_service_kit::config::Settings;
 
+use crate::output::outln;
+
 #[derive(Args)]
 pub struct Arguments {
     /// Where the gateway is.
@@ -21,19 +23,20 @@ pub struct Arguments {
 pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let gateway =
         arguments.gateway.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", settings.gateway.port));
-    let answer: Value = reqwest::Client::new()
-        .get(format!("{gateway}/api/v1/cluster/status"))
-        .send()
-        .await
-        .with_context(|| {
-            format!("no gateway answers at {gateway}; start a cluster with `vtox up` or give --gateway")
-        })?
-        .error_for_status()?
-        .json()
-        .await?;
+    let answer =
+        reqwest::Client::new().get(format!("{gateway}/api/v1/cluster/status")).send().await.with_context(
+            || format!("no gateway answers at {gateway}; start a cluster with `vtox up` or give --gateway"),
+        )?;
+    let status = answer.status();
+    let answer: Value = answer.json().await.unwrap_or_default();
+    anyhow::ensure!(
+        status.is_success(),
+        "{gateway} answers {status}: {}",
+        answer["detail"].as_str().unwrap_or("-")
+    );
     let data = &answer["data"];
     if arguments.json {
-        println!("{data}");
+        outln!("{data}");
     } else {
         print(data);
     }
@@ -43,36 +46,41 @@ pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<E
 fn print(data: &Value) {
     let text = |v: &Value| v.as_str().unwrap_or("-").to_owned();
     let number = |v: &Value| v.as_f64().unwrap_or(0.0);
-    println!("cluster      {}", text(&data["cluster_status"]));
+    outln!("cluster      {}", text(&data["cluster_status"]));
     let services = &data["service_registry"];
-    println!("services     {} of {} healthy", services["healthy_services"], services["total_services"]);
+    outln!("services     {} of {} healthy", services["healthy_services"], services["total_services"]);
     let flow = &data["performance_metrics"];
-    println!(
+    outln!(
         "throughput   {:.1} msg/s ({}), {:.1} ms, {} waiting",
         number(&flow["throughput"]),
         text(&flow["throughput_source"]),
         number(&flow["latency"]),
         flow["queue_length"]
     );
-    println!(
+    outln!(
         "\n{:<28} {:<10} {:>6} {:>6} {:>8} {:>8}  fault types",
-        "worker", "status", "cpu %", "mem %", "pending", "success"
+        "worker",
+        "status",
+        "cpu %",
+        "mem %",
+        "pending",
+        "success"
     );
     for worker in data["worker_nodes"].as_array().into_iter().flatten() {
         let faults: Vec<&str> =
             worker["fault_types"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        println!(
+        outln!(
             "{:<28} {:<10} {:>6.1} {:>6.1} {:>8} {:>8.3}  {}",
             text(&worker["id"]),
             text(&worker["status"]),
             number(&worker["cpu_usage"]),
             number(&worker["memory_usage"]),
-            worker["pending_messages"],
+            worker["pending_messages"].to_string(),
             number(&worker["success_rate"]),
             faults.join(",")
         );
     }
     for alert in data["alerts"].as_array().into_iter().flatten() {
-        println!("\nalert: {}", text(alert));
+        outln!("\nalert: {}", text(alert));
     }
 }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use vtox_service_kit::config::Settings;
 
+use crate::output::outln;
+
 #[derive(Args)]
 pub struct Arguments {
     /// Where the websocket bridge is.
@@ -56,7 +58,7 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
         }
         printed += 1;
         if arguments.json {
-            println!("{text}");
+            outln!("{text}");
         } else {
             print(&frame);
         }
@@ -68,10 +70,10 @@ fn print(frame: &Value) {
     let text = |key: &str| frame[key].as_str().unwrap_or("-").to_owned();
     if frame["message_type"] == "health_assessment" {
         let score = frame["health_score"].as_f64().map_or_else(|| "-".to_owned(), |s| format!("{s:.1}"));
-        println!("{}  health       {:<18} {score}", text("vehicle_id"), text("overall_status"));
+        outln!("{}  health       {:<18} {score}", text("vehicle_id"), text("overall_status"));
         return;
     }
-    println!(
+    outln!(
         "{}  {:<12} {:<18} {:.3}  {}",
         text("vehicle_id"),
         text("fault_type"),

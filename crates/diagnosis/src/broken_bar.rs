@@ -55,7 +55,7 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
         return findings.insufficient(
             FAULT,
             format!(
-                "side bands {:.2} Hz from the fundamental need a block of at least {seconds:.1} s; this one has {:.2} s",
+                "side bands {:.2} Hz from the fundamental need a block of at least {seconds:.2} s; this one has {:.2} s",
                 distance.expected_hz,
                 1.0 / spectrum.resolution_hz
             ),

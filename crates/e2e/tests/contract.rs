@@ -198,6 +198,7 @@ async fn bad_input_is_refused_with_a_reason_and_reaches_nobody() {
     let long = "x".repeat(10_000);
     let cases: Vec<(&str, &str, &str, Vec<u8>, &str)> = vec![
         ("not JSON", "V", json_kind, b"hello".to_vec(), "cannot be read"),
+        ("a list", "V", json_kind, b"[{\"data\":[]}]".to_vec(), "it is a list"),
         ("no sensor_data", "V", json_kind, b"{}".to_vec(), "sensor_data"),
         ("wrong type", "V", json_kind, sensor(r#"{"data":[{"Ia":"1"}],"sampling_rate":1}"#), "invalid type"),
         ("NaN", "V", json_kind, sensor(r#"{"data":[{"Ia":NaN}],"sampling_rate":1}"#), "cannot be read"),
@@ -218,7 +219,7 @@ async fn bad_input_is_refused_with_a_reason_and_reaches_nobody() {
             "no known column",
         ),
         ("no rate", "V", json_kind, sensor(r#"{"data":[{"Ia":1},{"Ia":2}]}"#), "sampling_rate is missing"),
-        ("deep", "V", json_kind, "[".repeat(50_000).into_bytes(), "cannot be read"),
+        ("deep", "V", json_kind, sensor(&"[".repeat(50_000)), "cannot be read"),
         ("not UTF-8", "V", json_kind, vec![0xff, 0xfe], "cannot be read"),
         ("broken binary", "V", "application/msgpack", vec![0x81, 0xa1], "cannot be read"),
         ("other form", "V", "image/png", vec![1], "content type"),

@@ -1,5 +1,6 @@
 //! Starting and stopping: every binary drains within its deadline, and `vtox up` runs it all.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -54,14 +55,52 @@ async fn settings_that_cannot_be_used_end_with_64_and_name_the_key() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn vtox_up_runs_a_cluster_with_a_fleet_and_accounts_for_every_message() {
-    let _one = ONE_AT_A_TIME.lock().await;
+/// `vtox` on ports of its own.
+fn up() -> Command {
     let mut command = Command::new(program("vtox"));
     for name in ["GATEWAY", "COORDINATOR", "MONITOR", "BRIDGE"] {
         command.env(format!("VTOX_{name}__PORT"), free_port().to_string());
     }
     command.env("WORKER_PORT", free_port().to_string()).env_remove("REDIS_URL");
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vtox_up_starts_its_redis_again_and_keeps_the_data_of_an_earlier_run() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut command = up();
+    command.env("VTOX_REDIS__DURABILITY", "always").arg("up").arg("--data").arg(data.path());
+    command.args(["--for", "10", "--vehicles", "5", "--interval", "1"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let url =
+        lines.find_map(|l| l.unwrap().trim().strip_prefix("redis ").map(|u| u.trim().to_owned())).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut redis = redis::Client::open(url).unwrap().get_connection().unwrap();
+    let info: String = redis::cmd("INFO").arg("server").query(&mut redis).unwrap();
+    let pid = info.lines().find_map(|l| l.strip_prefix("process_id:")?.parse().ok()).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), ProcessSignal::KILL).unwrap();
+    let rest = tokio::task::spawn_blocking(move || lines.map_while(Result::ok).collect::<Vec<_>>());
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let log = rest.await.unwrap().join("\n");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}\n{log}");
+    assert!(log.contains("redis-server") && log.contains("starting it again"), "{log}");
+    let report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((report["lost"].as_u64(), report["duplicates"].as_u64()), (Some(0), Some(0)), "{report}");
+
+    // More workers than the partitions of the earlier run have lanes: the rest stands by.
+    let mut again = up();
+    again.arg("up").arg("--data").arg(data.path()).args(["--workers", "6", "--for", "3", "--vehicles", "3"]);
+    let output = tokio::task::spawn_blocking(move || again.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vtox_up_runs_a_cluster_with_a_fleet_and_accounts_for_every_message() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut command = up();
     command.args(["up", "--for", "8", "--vehicles", "10", "--interval", "2"]).stdout(Stdio::piped());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -12,12 +12,10 @@ use crate::api::Api;
 use crate::queries::snapshot;
 use crate::reply::Refusal;
 
-/// Silence after which a service counts as gone, ms.
-const LEASE_MS: u64 = 2_000;
-
-fn lives(members: &vtox_registry::Members, record: &ServiceRecord) -> bool {
+fn lives(api: &Api, members: &vtox_registry::Members, record: &ServiceRecord) -> bool {
+    let lease_ms = api.service.settings.coordinator.worker_lease_ms;
     record.status == ServiceStatus::Healthy
-        && members.silence_ms(&record.service_id).is_some_and(|silence| silence < LEASE_MS)
+        && members.silence_ms(&record.service_id).is_some_and(|silence| silence < lease_ms)
 }
 
 /// `GET /`.
@@ -26,7 +24,7 @@ pub async fn root(State(api): State<Arc<Api>>) -> Result<Json<Value>, Refusal> {
     let workers = members
         .services
         .values()
-        .filter(|r| r.service_type == ServiceType::Worker && lives(&members, r))
+        .filter(|r| r.service_type == ServiceType::Worker && lives(&api, &members, r))
         .count();
     Ok(Json(json!({
         "message": "VTOX 电机故障诊断系统",
@@ -56,9 +54,9 @@ pub async fn root(State(api): State<Arc<Api>>) -> Result<Json<Value>, Refusal> {
 pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Value>, Refusal> {
     let members = api.registry.members().await?;
     let seen = snapshot(&api).await?;
-    let alive = members.services.values().filter(|r| lives(&members, r)).count();
+    let alive = members.services.values().filter(|r| lives(&api, &members, r)).count();
     let total = members.services.len();
-    let has = |kind| members.services.values().any(|r| r.service_type == kind && lives(&members, r));
+    let has = |kind| members.services.values().any(|r| r.service_type == kind && lives(&api, &members, r));
     let nodes: Vec<Value> = members
         .services
         .values()
@@ -68,7 +66,7 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Value>, Refusal>
             json!({
                 "id": record.service_id,
                 "type": record.service_name,
-                "status": if lives(&members, record) { "healthy" } else { "unhealthy" },
+                "status": if lives(&api, &members, record) { "healthy" } else { "unhealthy" },
                 "cpu_usage": load.map(|l| l.cpu_usage),
                 "memory_usage": load.map(|l| l.memory_usage),
                 "current_tasks": load.map(|l| l.current_tasks),

@@ -1,7 +1,6 @@
 //! Accepting signal blocks. A 200 means: it is in its stream, as durable as configured, and will be diagnosed once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::Json;
@@ -66,14 +65,11 @@ pub async fn accept_simulated(
     measured((State(api), path, query, headers, body), true).await
 }
 
-static RECEIVED: AtomicU64 = AtomicU64::new(0);
-static ACCEPTED: AtomicU64 = AtomicU64::new(0);
-
 async fn measured(request: Request, simulated: bool) -> Response {
     let api = request.0.0.clone();
     let began = Instant::now();
     api.metrics.in_flight.inc();
-    RECEIVED.fetch_add(1, Ordering::Relaxed);
+    api.metrics.received.inc();
     let span = tracing::info_span!("accept");
     if let Some(parent) = traceparent(&request.3) {
         trace::continue_from(&span, &parent);
@@ -83,7 +79,7 @@ async fn measured(request: Request, simulated: bool) -> Response {
     api.metrics.duration.observe(began.elapsed().as_secs_f64());
     match answer {
         Ok(accepted) => {
-            let done = ACCEPTED.fetch_add(1, Ordering::Relaxed) + 1;
+            api.metrics.succeeded.inc();
             let mut body = json!({
                 "status": "success",
                 "message": format!("车辆 {} 数据已接收", accepted.vehicle_id),
@@ -91,7 +87,8 @@ async fn measured(request: Request, simulated: bool) -> Response {
                 "message_id": accepted.message_id,
             });
             if simulated && let Value::Object(fields) = &mut body {
-                let received = RECEIVED.load(Ordering::Relaxed);
+                let received = api.metrics.received.get();
+                let done = api.metrics.succeeded.get();
                 fields.insert("data_points".into(), accepted.data_points.into());
                 fields.insert(
                     "processing_stats".into(),
@@ -238,6 +235,11 @@ struct Body<'a> {
 }
 
 fn decode_json_body(body: &[u8], seeds_form: bool, location: Option<String>) -> Result<Decoded, Refusal> {
+    // A list would be read as the fields in order.
+    if body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
+        let detail = "the body cannot be read: it is a list; send one object {\"sensor_data\": {...}}";
+        return Err(Refusal::bad(StatusCode::BAD_REQUEST, "json", detail));
+    }
     let body: Body<'_> = serde_json::from_slice(body).map_err(|e| {
         Refusal::bad(
             StatusCode::BAD_REQUEST,

@@ -4,6 +4,10 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 
 /// Metrics of the gateway.
 pub struct Metrics {
+    /// Messages received.
+    pub received: IntCounter,
+    /// Messages answered with success, those that had been accepted before among them.
+    pub succeeded: IntCounter,
     /// Messages accepted.
     pub accepted: IntCounter,
     /// Messages that had been accepted before.
@@ -24,6 +28,8 @@ impl Metrics {
     /// Registers them.
     pub fn register(registry: &Registry) -> anyhow::Result<Self> {
         let metrics = Self {
+            received: IntCounter::new("gateway_received_total", "Messages received.")?,
+            succeeded: IntCounter::new("gateway_succeeded_total", "Messages answered with success.")?,
             accepted: IntCounter::new("gateway_accepted_total", "Messages accepted.")?,
             repeated: IntCounter::new("gateway_repeated_total", "Messages that had been accepted before.")?,
             rejected: IntCounterVec::new(
@@ -38,6 +44,8 @@ impl Metrics {
             in_flight: IntGauge::new("gateway_in_flight", "Messages being worked on.")?,
             calls: IntCounter::new("gateway_calls_total", "Calls of the API.")?,
         };
+        registry.register(Box::new(metrics.received.clone()))?;
+        registry.register(Box::new(metrics.succeeded.clone()))?;
         registry.register(Box::new(metrics.accepted.clone()))?;
         registry.register(Box::new(metrics.repeated.clone()))?;
         registry.register(Box::new(metrics.rejected.clone()))?;

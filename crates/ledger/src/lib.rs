@@ -32,8 +32,6 @@ struct Entries {
     /// Last entry answered, by vehicle and fault type.
     last_entry: HashMap<(String, FaultType), EntryId>,
     out_of_order: u64,
-    verdicts: BTreeMap<FaultType, BTreeMap<Status, u64>>,
-    reasons: BTreeMap<String, u64>,
     last_result: Option<Instant>,
 }
 
@@ -42,6 +40,9 @@ struct Seen {
     counts: [u8; FaultType::ALL.len()],
     /// When the last of them was committed, epoch ms on Redis' clock.
     last_ms: u64,
+    verdicts: Vec<(FaultType, Status)>,
+    /// Why there was no verdict.
+    reasons: Vec<String>,
 }
 
 /// What the ledger says at the end.
@@ -95,24 +96,25 @@ impl Ledger {
         let count = &mut seen.counts[fault as usize];
         *count = count.saturating_add(1);
         seen.last_ms = seen.last_ms.max(at.ms);
-        *entries.verdicts.entry(fault).or_default().entry(status).or_default() += 1;
+        seen.verdicts.push((fault, status));
         if !status.is_evidence() {
             let evidence: Value = serde_json::from_str(field("evidence")).unwrap_or_default();
             let reason = evidence["reason"].as_str().unwrap_or("no reason given");
             // Figures differ from block to block; the kind of reason does not.
             let kind: String = reason.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
-            *entries.reasons.entry(format!("{fault} {status}: {kind}")).or_default() += 1;
+            seen.reasons.push(format!("{fault} {status}: {kind}"));
         }
         entries.last_result = Some(Instant::now());
     }
 
-    /// Results seen so far by verdict, for the live summary.
+    /// Results of accepted messages so far by verdict, for a live summary.
     pub fn verdicts(&self) -> BTreeMap<Status, u64> {
+        let entries = self.entries();
         let mut sums = BTreeMap::new();
-        for by_status in self.entries().verdicts.values() {
-            for (status, count) in by_status {
-                *sums.entry(*status).or_default() += count;
-            }
+        for (_, status) in
+            entries.accepted.keys().filter_map(|id| entries.results.get(id)).flat_map(|s| &s.verdicts)
+        {
+            *sums.entry(*status).or_default() += 1;
         }
         sums
     }
@@ -122,8 +124,6 @@ impl Ledger {
         let entries = self.entries();
         let mut balance = Balance {
             latency_ms: Histogram::new(3).ok(),
-            verdicts: entries.verdicts.clone(),
-            reasons: entries.reasons.clone(),
             out_of_order: entries.out_of_order,
             without_send: entries.results.keys().filter(|id| !entries.accepted.contains_key(*id)).count()
                 as u64,
@@ -131,6 +131,12 @@ impl Ledger {
         };
         for (message_id, sent_ms) in &entries.accepted {
             let seen = entries.results.get(message_id).cloned().unwrap_or_default();
+            for (fault, status) in &seen.verdicts {
+                *balance.verdicts.entry(*fault).or_default().entry(*status).or_default() += 1;
+            }
+            for reason in seen.reasons {
+                *balance.reasons.entry(reason).or_default() += 1;
+            }
             let mut complete = true;
             for fault in enabled.iter() {
                 balance.expected += 1;

@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const WINDOW: usize = 5;
 /// How long a snapshot stays in Redis without a new one, ms.
 const SNAPSHOT_MS: u64 = 10_000;
+/// How long a condition must hold: a cluster that starts has no workers for a moment.
+const HELD: Duration = Duration::from_secs(5);
 /// Alerts kept.
 const ALERTS_KEPT: usize = 10_000;
 /// Entries of the stream of processing times that are looked at.
@@ -35,7 +37,14 @@ struct Watcher {
     janitor: Janitor,
     views: Views,
     samples: std::collections::VecDeque<Sample>,
-    standing: BTreeMap<String, Condition>,
+    /// Conditions that hold, since when, and whether an alert was raised.
+    standing: BTreeMap<String, Standing>,
+}
+
+struct Standing {
+    condition: Condition,
+    since: Instant,
+    raised: bool,
 }
 
 /// Looks until the soft token is cancelled.
@@ -159,8 +168,8 @@ impl Watcher {
             oldest_age_ms: seen.oldest_age_ms,
             alert_age_ms: settings.monitor.backlog_alert_age_s * 1_000,
         });
-        seen.alerts = found.values().map(|c| c.text.clone()).collect();
         self.raise(found).await;
+        seen.alerts = self.standing.values().filter(|s| s.raised).map(|s| s.condition.text.clone()).collect();
         self.views.leave_monitor(&serde_json::to_string(&seen)?, SNAPSHOT_MS).await?;
         Ok(seen)
     }
@@ -211,12 +220,26 @@ impl Watcher {
         Ok(sums.into_iter().filter(|(_, (_, n))| *n > 0.0).map(|(f, (total, n))| (f, total / n)).collect())
     }
 
-    /// Writes an alert for each condition that began, and forgets those that ended.
+    /// Writes an alert for each condition that has held for a while, and forgets those that ended.
     async fn raise(&mut self, found: BTreeMap<String, Condition>) {
-        for (key, condition) in &found {
-            if self.standing.contains_key(key) {
+        self.standing.retain(|key, standing| {
+            let holds = found.contains_key(key);
+            if !holds && standing.raised {
+                tracing::info!(alert = standing.condition.alert_type, "ended: {}", standing.condition.text);
+            }
+            holds
+        });
+        for (key, condition) in found {
+            let standing = self.standing.entry(key).or_insert_with(|| Standing {
+                condition: condition.clone(),
+                since: Instant::now(),
+                raised: false,
+            });
+            standing.condition = condition;
+            if standing.raised || standing.since.elapsed() < HELD {
                 continue;
             }
+            let condition = &standing.condition;
             tracing::warn!(alert = condition.alert_type, "{}", condition.text);
             let fields = [
                 ("alert_type", condition.alert_type.to_owned()),
@@ -228,16 +251,11 @@ impl Watcher {
                 ("alert_timestamp", clock::timestamp()),
                 ("requires_immediate_action", condition.critical.to_string()),
             ];
-            if let Err(error) = note(&self.service.redis.control, keys::ALERTS, ALERTS_KEPT, &fields).await {
-                tracing::warn!(%error, "an alert could not be written");
+            match note(&self.service.redis.control, keys::ALERTS, ALERTS_KEPT, &fields).await {
+                Ok(()) => standing.raised = true,
+                Err(error) => tracing::warn!(%error, "an alert could not be written"),
             }
         }
-        for (key, condition) in &self.standing {
-            if !found.contains_key(key) {
-                tracing::info!(alert = condition.alert_type, "ended: {}", condition.text);
-            }
-        }
-        self.standing = found;
     }
 }
 

@@ -116,7 +116,7 @@ pub struct WorkerLoad {
     pub cpu_usage: f64,
     /// Memory of the machine in use, %.
     pub memory_usage: f64,
-    /// Share of results that were committed without a failure, 0 to 1.
+    /// Share of commits that succeeded lately, 0 to 1.
     pub success_rate: f64,
     /// Results committed since start.
     pub total_completed: u64,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vtox_protocol::{
-    DiagnosisResult, EntryId, FaultState, OverallHealth, OverallStatus, VehicleHealth, VehicleId,
+    DiagnosisResult, EntryId, FaultState, OverallHealth, OverallStatus, Status, VehicleHealth, VehicleId,
 };
 
 /// Health of vehicles as far as it is in memory, and what a batch of results changed.
@@ -47,7 +47,10 @@ impl Batch {
             .get(&result.fault_type)
             .and_then(|s| s.original_message_id.parse::<EntryId>().ok())
             .is_none_or(|known| known <= result.original_message_id);
-        if !newer {
+        // A block that allows no verdict says nothing against what is known.
+        let says_less = result.verdict.status == Status::InsufficientData
+            && states.get(&result.fault_type).is_some_and(|s| s.status.is_evidence());
+        if !newer || says_less {
             return;
         }
         states.insert(
@@ -76,7 +79,7 @@ impl Touched {
 
 #[cfg(test)]
 mod tests {
-    use vtox_protocol::{FaultType, MessageId, Status, Verdict, features};
+    use vtox_protocol::{FaultType, MessageId, Verdict, features};
 
     use super::*;
 
@@ -113,6 +116,19 @@ mod tests {
         let touched = &batch.vehicles[&VehicleId::new("V").unwrap()];
         assert_eq!(touched.health.overall_health.overall_status, OverallStatus::Critical);
         assert!(touched.became_critical());
+    }
+
+    #[test]
+    fn a_block_without_evidence_wipes_nothing() {
+        let mut first = Batch::default();
+        first.fold(&result("5-0", Status::Fault, 0.9), None);
+        let health = first.vehicles.into_values().next().unwrap().health;
+        let mut next = Batch::default();
+        next.fold(&result("6-0", Status::InsufficientData, 0.0), Some(health.clone()));
+        next.fold(&result("7-0", Status::Fault, 0.9), None);
+        let touched = next.vehicles.into_values().next().unwrap();
+        assert_eq!(touched.health.overall_health.overall_status, OverallStatus::Critical);
+        assert!(!touched.became_critical());
     }
 
     #[test]

@@ -121,6 +121,9 @@ impl Turn {
                 }
                 renewed = Instant::now();
             }
+            if self.last_trim.elapsed() >= TRIM_INTERVAL {
+                self.trim(&log).await;
+            }
             let after = [(log.stream.clone(), cursor)];
             let Some((_, entries)) = self.reader.read(&after, BATCH, BLOCK).await?.pop() else {
                 continue;
@@ -128,9 +131,6 @@ impl Turn {
             match self.aggregate(&log, cursor, &entries).await? {
                 Some(next) => cursor = next,
                 None => return Ok(()),
-            }
-            if self.last_trim.elapsed() >= TRIM_INTERVAL {
-                self.trim(&log).await;
             }
         }
         Ok(())

@@ -54,10 +54,9 @@ struct Filter {
 
 impl Filter {
     fn lets(&self, frame: &Frame) -> bool {
-        let fault = frame
-            .fault_type
-            .as_ref()
-            .is_none_or(|f| self.fault_types.is_empty() || self.fault_types.contains(f));
+        // Who asks for fault types asks for results.
+        let fault = self.fault_types.is_empty()
+            || frame.fault_type.as_ref().is_some_and(|f| self.fault_types.contains(f));
         fault && (self.vehicles.is_empty() || self.vehicles.contains(&frame.vehicle_id))
     }
 }
@@ -158,7 +157,7 @@ mod tests {
             serde_json::from_str(r#"{"type":"subscribe","vehicles":["a"],"fault_types":["bearing"]}"#)
                 .unwrap();
         assert!(some.lets(&frame("a", Some("bearing"))));
-        assert!(some.lets(&frame("a", None)));
+        assert!(!some.lets(&frame("a", None)));
         assert!(!some.lets(&frame("a", Some("insulation"))));
         assert!(!some.lets(&frame("b", Some("bearing"))));
     }

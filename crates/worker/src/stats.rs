@@ -38,10 +38,10 @@ pub struct Stats {
     lanes: IntGauge,
 }
 
-#[derive(Default)]
 struct Inner {
     completed: BTreeMap<FaultType, u64>,
     failed: u64,
+    success_rate: f64,
     diagnosing: BTreeMap<FaultType, (u64, Duration)>,
     mean_processing_ms: f64,
     in_flight: u32,
@@ -55,7 +55,7 @@ pub struct Summary {
     pub completed_by_fault: BTreeMap<FaultType, u64>,
     /// Dead letters and failed commits.
     pub failed: u64,
-    /// Share that succeeded.
+    /// Share of commits that succeeded lately.
     pub success_rate: f64,
     /// Mean time from reading an entry to its commit, ms.
     pub mean_processing_ms: f64,
@@ -63,7 +63,7 @@ pub struct Summary {
     pub in_flight: u32,
 }
 
-/// Share of a new batch in the mean processing time.
+/// Share of what is new in the mean processing time and in the success rate.
 const MEAN_SHARE: f64 = 0.05;
 
 impl Stats {
@@ -72,7 +72,14 @@ impl Stats {
         let by_fault = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["fault_type"]);
         let buckets = prometheus::exponential_buckets(0.001, 2.0, 16)?;
         let stats = Self {
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                completed: BTreeMap::new(),
+                failed: 0,
+                success_rate: 1.0,
+                diagnosing: BTreeMap::new(),
+                mean_processing_ms: 0.0,
+                in_flight: 0,
+            }),
             reads_work: AtomicBool::new(true),
             commits_work: AtomicBool::new(true),
             results: by_fault("worker_results_total", "Results committed.")?,
@@ -132,6 +139,8 @@ impl Stats {
             self.verdicts.with_label_values(&[fault, status.name()]).inc_by(*count);
         }
         let mut inner = self.inner();
+        // What cannot be decoded is the sender's fault, not the worker's.
+        inner.success_rate += MEAN_SHARE * (1.0 - inner.success_rate);
         *inner.completed.entry(done.fault).or_default() += done.results;
         inner.failed += done.dead_letters;
         let (count, time) = inner.diagnosing.entry(done.fault).or_default();
@@ -149,7 +158,9 @@ impl Stats {
         self.refused.with_label_values(&[reason]).inc();
         if reason == "error" {
             self.commits_work.store(false, Ordering::Relaxed);
-            self.inner().failed += 1;
+            let mut inner = self.inner();
+            inner.failed += 1;
+            inner.success_rate -= MEAN_SHARE * inner.success_rate;
         }
     }
 
@@ -172,12 +183,11 @@ impl Stats {
     pub fn summary(&self) -> Summary {
         let inner = self.inner();
         let completed: u64 = inner.completed.values().sum();
-        let all = completed + inner.failed;
         Summary {
             completed,
             completed_by_fault: inner.completed.clone(),
             failed: inner.failed,
-            success_rate: if all == 0 { 1.0 } else { completed as f64 / all as f64 },
+            success_rate: inner.success_rate,
             mean_processing_ms: inner.mean_processing_ms,
             in_flight: inner.in_flight,
         }

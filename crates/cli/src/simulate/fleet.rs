@@ -43,6 +43,8 @@ pub struct Plan {
 
 /// The vehicles start within this time, so that they do not all send at once.
 const STAGE: Duration = Duration::from_secs(3);
+/// How long a block may still be on its way after the end.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Time between two lines of the live summary.
 const SUMMARY: Duration = Duration::from_secs(5);
 
@@ -185,7 +187,12 @@ impl Driver {
             vehicle = returned;
             self.counters.sent.fetch_add(1, Ordering::Relaxed);
             let sent_ms = clock::epoch_ms();
-            match self.sender.send(vehicle.id(), &format!("{run_id}-{sequence}"), &block).await {
+            let key = format!("{run_id}-{sequence}");
+            let sent = tokio::select! {
+                sent = self.sender.send(vehicle.id(), &key, &block) => sent,
+                () = patience(over.clone()) => Ok(Sent::Unknown),
+            };
+            match sent {
                 Ok(Sent::Accepted { message_id, tries }) => {
                     self.counters.accepted.fetch_add(1, Ordering::Relaxed);
                     self.counters.retries.fetch_add(u64::from(tries - 1), Ordering::Relaxed);
@@ -202,6 +209,13 @@ impl Driver {
             wait = jittered.saturating_sub(Duration::from_millis(clock::epoch_ms().saturating_sub(began_ms)));
         }
         rejection
+    }
+}
+
+/// Ready a while after it is over: what nobody takes then is not waited for.
+async fn patience(mut over: tokio::sync::watch::Receiver<bool>) {
+    if over.wait_for(|over| *over).await.is_ok() {
+        tokio::time::sleep(PATIENCE).await;
     }
 }
 

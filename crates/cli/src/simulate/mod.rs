@@ -12,6 +12,8 @@ use clap::{Args, ValueEnum};
 use vtox_service_kit::config::Settings;
 use vtox_simulation::Sampling;
 
+use crate::output::outln;
+
 #[derive(Args)]
 pub struct Arguments {
     /// Where the gateway is.
@@ -20,8 +22,9 @@ pub struct Arguments {
     /// Vehicles.
     #[arg(long, default_value_t = 10)]
     vehicles: u64,
-    /// First vehicle of this instance: several instances simulate parts of one fleet.
-    #[arg(long, default_value_t = 0)]
+    /// First vehicle of this instance: several instances simulate parts of one fleet. `vtox up --vehicles` has those
+    /// from 0 on.
+    #[arg(long, default_value_t = 100_000)]
     offset: u64,
     /// Stop after so many seconds; without it, on Ctrl-C.
     #[arg(long = "for", value_name = "SECONDS")]
@@ -110,6 +113,6 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
         }
     };
     let report = fleet::run(plan, stop, !arguments.json).await?;
-    println!("{}", report.to_json());
+    outln!("{}", report.to_json());
     Ok(if report.complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

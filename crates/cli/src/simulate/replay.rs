@@ -14,6 +14,8 @@ use vtox_protocol::FaultType;
 use super::Form;
 use super::sender::{Sender, Sent};
 
+use crate::output::outln;
+
 /// How long a recording's results may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,12 +39,12 @@ pub async fn run(directory: &Path, gateway: &str, as_json: bool) -> anyhow::Resu
                 .iter()
                 .map(|(fault, v)| format!("{fault} {}", v["status"].as_str().unwrap_or("-")))
                 .collect();
-            println!("{:<44} {:<12} {}", recording.id, label(&recording), shown.join("  "));
+            outln!("{:<44} {:<12} {}", recording.id, label(&recording), shown.join("  "));
         }
         rows.push(json!({"id": recording.id, "vehicle_id": vehicle, "label": recording.label, "verdicts": verdicts}));
     }
     if as_json {
-        println!("{}", json!({"recordings": rows.len(), "complete": complete, "records": rows}));
+        outln!("{}", json!({"recordings": rows.len(), "complete": complete, "records": rows}));
     }
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -15,7 +15,7 @@ use private_redis::PrivateRedis;
 use serde_json::Value;
 use vtox_protocol::{FaultSet, FaultType};
 use vtox_service_kit::config::{self, Settings};
-use vtox_streams::Durability;
+use vtox_streams::{Durability, topology};
 
 use crate::simulate::{BlockKind, Form, fleet};
 
@@ -70,7 +70,7 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
     };
     std::fs::create_dir_all(data.join("logs"))
         .with_context(|| format!("{} cannot be made", data.display()))?;
-    let redis = match settings.redis.url.as_str() {
+    let mut redis = match settings.redis.url.as_str() {
         "" => Some(PrivateRedis::start(&data, settings.redis.durability == Durability::Always).await?),
         _ => None,
     };
@@ -82,7 +82,7 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
         mode: settings.mode,
     };
     let mut children = Children::start(&plan, services(&settings))?;
-    let outcome = serve(&arguments, &settings, &url, &data, began, &mut children).await;
+    let outcome = serve(&arguments, &settings, &url, &data, began, &mut children, redis.as_mut()).await;
     children.stop(Duration::from_secs(settings.shutdown_deadline_s + 2)).await;
     if let Some(redis) = redis {
         redis.stop().await;
@@ -97,13 +97,13 @@ async fn serve(
     data: &Path,
     began: Instant,
     children: &mut Children,
+    mut redis: Option<&mut PrivateRedis>,
 ) -> anyhow::Result<ExitCode> {
     let gateway = format!("http://127.0.0.1:{}", settings.gateway.port);
     let coordinator = format!("http://127.0.0.1:{}", settings.coordinator.port);
-    let lanes = settings.topology().all().count() * settings.topology().enabled.len();
     tokio::select! {
-        ready = wait_until_ready(&gateway, &coordinator, lanes, settings.cluster.enabled) => ready?,
-        failed = children.supervise() => return Err(failed),
+        ready = wait_until_ready(&gateway, &coordinator, url, settings.cluster.enabled) => ready?,
+        failed = supervise(children, &mut redis) => return Err(failed),
         () = stop_signal() => return Ok(ExitCode::SUCCESS),
     }
     eprintln!("VTOX is ready after {:.1} s ({} mode)", began.elapsed().as_secs_f64(), settings.mode.name());
@@ -125,7 +125,7 @@ async fn serve(
     let Some(vehicles) = arguments.vehicles else {
         return tokio::select! {
             () = stop => Ok(ExitCode::SUCCESS),
-            failed = children.supervise() => Err(failed),
+            failed = supervise(children, &mut redis) => Err(failed),
         };
     };
     let plan = fleet::Plan {
@@ -142,7 +142,11 @@ async fn serve(
     eprintln!("simulating {vehicles} vehicles; Ctrl-C ends it");
     let report = tokio::select! {
         report = fleet::run(plan, stop, true) => report?,
-        failed = children.supervise() => return Err(failed),
+        () = async { stop_signal().await; stop_signal().await } => {
+            eprintln!("stopped without waiting for the last results");
+            return Ok(ExitCode::FAILURE);
+        }
+        failed = supervise(children, &mut redis) => return Err(failed),
     };
     let mut summary = report.to_json();
     if let Value::Object(fields) = &mut summary {
@@ -203,17 +207,12 @@ fn split(workers: u16) -> Vec<FaultSet> {
 }
 
 /// Ready: every service says so, and every lane has an owner.
-async fn wait_until_ready(
-    gateway: &str,
-    coordinator: &str,
-    lanes: usize,
-    workers: bool,
-) -> anyhow::Result<()> {
+async fn wait_until_ready(gateway: &str, coordinator: &str, url: &str, workers: bool) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
     let began = Instant::now();
     let mut missing = String::new();
     while began.elapsed() < READY_LIMIT {
-        match is_ready(&client, gateway, coordinator, lanes, workers).await {
+        match is_ready(&client, gateway, coordinator, url, workers).await {
             Ok(()) => return Ok(()),
             Err(error) => missing = format!("{error:#}"),
         }
@@ -226,7 +225,7 @@ async fn is_ready(
     client: &reqwest::Client,
     gateway: &str,
     coordinator: &str,
-    lanes: usize,
+    url: &str,
     workers: bool,
 ) -> anyhow::Result<()> {
     client
@@ -238,6 +237,10 @@ async fn is_ready(
     if !workers {
         return Ok(());
     }
+    // What the cluster on this Redis began with, whatever the settings say now.
+    let connection = redis::Client::open(url)?.get_connection_manager().await?;
+    let topology = topology::current(&connection).await?;
+    let lanes = topology.all().count() * topology.enabled.len();
     let answer: Value = client.get(format!("{coordinator}/assignments")).send().await?.json().await?;
     let owned: usize = answer["assignments"]
         .as_object()
@@ -247,6 +250,20 @@ async fn is_ready(
         .sum();
     anyhow::ensure!(owned >= lanes, "{owned} of {lanes} fault types times partitions have an owner");
     Ok(())
+}
+
+/// Restarts what crashes, the private Redis among it; returns only when that makes no sense.
+async fn supervise(children: &mut Children, redis: &mut Option<&mut PrivateRedis>) -> anyhow::Error {
+    let redis = async {
+        match redis {
+            Some(redis) => redis.keep_running().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        failed = children.supervise() => failed,
+        failed = redis => failed,
+    }
 }
 
 async fn stop_signal() {

@@ -1,7 +1,7 @@
 //! A redis-server of the cluster's own.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,8 +14,14 @@ const USUAL_PORT: u16 = 6379;
 /// A running redis-server.
 pub struct PrivateRedis {
     port: u16,
-    process: Child,
+    directory: PathBuf,
+    log: PathBuf,
+    fsync: &'static str,
+    process: Option<Child>,
 }
+
+/// Wait before it is started again.
+const RESTART_WAIT: Duration = Duration::from_millis(500);
 
 impl PrivateRedis {
     /// Starts one that keeps its data in `data`.
@@ -24,14 +30,24 @@ impl PrivateRedis {
         std::fs::create_dir_all(&directory)
             .with_context(|| format!("{} cannot be made", directory.display()))?;
         let port = free_port()?;
-        let log =
-            std::fs::File::create(data.join("logs/redis.log")).context("the log of Redis cannot be made")?;
         let fsync = if always { "always" } else { "everysec" };
+        let mut redis = Self { port, directory, log: data.join("logs/redis.log"), fsync, process: None };
+        redis.spawn()?;
+        redis.wait().await?;
+        Ok(redis)
+    }
+
+    fn spawn(&mut self) -> anyhow::Result<()> {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .context("the log of Redis cannot be made")?;
         let process = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-            .args(["--appendonly", "yes", "--appendfsync", fsync, "--save", ""])
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--appendonly", "yes", "--appendfsync", self.fsync, "--save", ""])
             .arg("--dir")
-            .arg(&directory)
+            .arg(&self.directory)
             // Ctrl-C in a terminal reaches the whole group; Redis must outlive the services.
             .process_group(0)
             .stdout(Stdio::from(log))
@@ -39,9 +55,23 @@ impl PrivateRedis {
             .kill_on_drop(true)
             .spawn()
             .context("redis-server cannot be started; install it (apt-get install redis-server, or brew install redis), or give --redis URL")?;
-        let redis = Self { port, process };
-        redis.wait().await?;
-        Ok(redis)
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Starts it again whenever it ends; returns only when that is not possible.
+    pub async fn keep_running(&mut self) -> anyhow::Error {
+        loop {
+            let Some(process) = &mut self.process else {
+                return anyhow::anyhow!("the private redis-server is not running");
+            };
+            let how = process.wait().await.map_or_else(|e| e.to_string(), |status| status.to_string());
+            eprintln!("redis-server {how}; starting it again (log: {})", self.log.display());
+            tokio::time::sleep(RESTART_WAIT).await;
+            if let Err(error) = self.spawn() {
+                return error;
+            }
+        }
     }
 
     /// Its URL.
@@ -63,13 +93,14 @@ impl PrivateRedis {
     }
 
     /// Ends it; what it holds is on disk.
-    pub async fn stop(mut self) {
-        if let Some(pid) = self.process.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
+    pub async fn stop(self) {
+        let Some(mut process) = self.process else { return };
+        if let Some(pid) = process.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
             // It may have ended by itself.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        if tokio::time::timeout(Duration::from_secs(10), self.process.wait()).await.is_err() {
-            drop(self.process.kill().await);
+        if tokio::time::timeout(Duration::from_secs(10), process.wait()).await.is_err() {
+            drop(process.kill().await);
         }
     }
 }

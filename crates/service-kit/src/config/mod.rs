@@ -32,10 +32,16 @@ const NOT_SETTINGS: &[&str] = &["VTOX_CONFIG", "VTOX_RECORDINGS", "VTOX_TOKEN"];
 pub enum ConfigError {
     /// A layer cannot be read, or has a key nobody knows.
     #[error("{0}; the settings and their defaults are listed by `vtox config`")]
-    Unreadable(#[from] config::ConfigError),
+    Unreadable(String),
     /// Two settings contradict each other, or one is out of range.
     #[error("{0}")]
     Invalid(String),
+}
+
+impl From<config::ConfigError> for ConfigError {
+    fn from(error: config::ConfigError) -> Self {
+        Self::Unreadable(error.to_string())
+    }
 }
 
 /// Loads the settings. `environment` is the process' own.
