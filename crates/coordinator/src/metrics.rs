@@ -1,6 +1,7 @@
 //! Metrics of the coordinator.
 
 use prometheus::{Gauge, GaugeVec, IntCounter, IntGauge, Opts, Registry};
+use vtox_service_kit::metrics::added;
 
 use crate::view::View;
 
@@ -22,34 +23,34 @@ pub struct Metrics {
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &Registry) -> anyhow::Result<Self> {
-        let metrics = Self {
-            leading: IntGauge::new("coordinator_leading", "1 while this coordinator leads.")?,
-            term: IntGauge::new("coordinator_term", "Term of the leader.")?,
-            workers: IntGauge::new("coordinator_workers", "Workers that live.")?,
-            deviation: Gauge::new(
-                "coordinator_worst_deviation",
-                "Largest deviation of a worker from its share.",
+        Ok(Self {
+            leading: added(
+                registry,
+                IntGauge::new("coordinator_leading", "1 while this coordinator leads."),
             )?,
-            unplaced: IntGauge::new(
-                "coordinator_unplaced_units",
-                "Units without a worker that serves them.",
+            term: added(registry, IntGauge::new("coordinator_term", "Term of the leader."))?,
+            workers: added(registry, IntGauge::new("coordinator_workers", "Workers that live."))?,
+            deviation: added(
+                registry,
+                Gauge::new("coordinator_worst_deviation", "Largest deviation of a worker from its share."),
             )?,
-            score: GaugeVec::new(
-                Opts::new("coordinator_worker_score", "Score of a worker, 0 to 1."),
-                &["worker"],
+            unplaced: added(
+                registry,
+                IntGauge::new("coordinator_unplaced_units", "Units without a worker that serves them."),
             )?,
-            grants: IntCounter::new("coordinator_grants_total", "Ownerships granted.")?,
-            deaths: IntCounter::new("coordinator_worker_deaths_total", "Workers judged dead.")?,
-        };
-        registry.register(Box::new(metrics.leading.clone()))?;
-        registry.register(Box::new(metrics.term.clone()))?;
-        registry.register(Box::new(metrics.workers.clone()))?;
-        registry.register(Box::new(metrics.deviation.clone()))?;
-        registry.register(Box::new(metrics.unplaced.clone()))?;
-        registry.register(Box::new(metrics.score.clone()))?;
-        registry.register(Box::new(metrics.grants.clone()))?;
-        registry.register(Box::new(metrics.deaths.clone()))?;
-        Ok(metrics)
+            score: added(
+                registry,
+                GaugeVec::new(
+                    Opts::new("coordinator_worker_score", "Score of a worker, 0 to 1."),
+                    &["worker"],
+                ),
+            )?,
+            grants: added(registry, IntCounter::new("coordinator_grants_total", "Ownerships granted."))?,
+            deaths: added(
+                registry,
+                IntCounter::new("coordinator_worker_deaths_total", "Workers judged dead."),
+            )?,
+        })
     }
 
     /// Shows a view.

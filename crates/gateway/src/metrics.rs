@@ -1,6 +1,7 @@
 //! Metrics of the gateway.
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use vtox_service_kit::metrics::added;
 
 /// Metrics of the gateway.
 pub struct Metrics {
@@ -27,32 +28,37 @@ pub struct Metrics {
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &Registry) -> anyhow::Result<Self> {
-        let metrics = Self {
-            received: IntCounter::new("gateway_received_total", "Messages received.")?,
-            succeeded: IntCounter::new("gateway_succeeded_total", "Messages answered with success.")?,
-            accepted: IntCounter::new("gateway_accepted_total", "Messages accepted.")?,
-            repeated: IntCounter::new("gateway_repeated_total", "Messages that had been accepted before.")?,
-            rejected: IntCounterVec::new(
-                Opts::new("gateway_rejected_total", "Messages not accepted."),
-                &["reason"],
+        Ok(Self {
+            received: added(registry, IntCounter::new("gateway_received_total", "Messages received."))?,
+            succeeded: added(
+                registry,
+                IntCounter::new("gateway_succeeded_total", "Messages answered with success."),
             )?,
-            bytes: IntCounter::new("gateway_accepted_bytes_total", "Bytes of accepted bodies.")?,
-            duration: Histogram::with_opts(
-                HistogramOpts::new("gateway_ingest_seconds", "From the whole request to its answer.")
-                    .buckets(prometheus::exponential_buckets(0.000_5, 2.0, 14)?),
+            accepted: added(registry, IntCounter::new("gateway_accepted_total", "Messages accepted."))?,
+            repeated: added(
+                registry,
+                IntCounter::new("gateway_repeated_total", "Messages that had been accepted before."),
             )?,
-            in_flight: IntGauge::new("gateway_in_flight", "Messages being worked on.")?,
-            calls: IntCounter::new("gateway_calls_total", "Calls of the API.")?,
-        };
-        registry.register(Box::new(metrics.received.clone()))?;
-        registry.register(Box::new(metrics.succeeded.clone()))?;
-        registry.register(Box::new(metrics.accepted.clone()))?;
-        registry.register(Box::new(metrics.repeated.clone()))?;
-        registry.register(Box::new(metrics.rejected.clone()))?;
-        registry.register(Box::new(metrics.bytes.clone()))?;
-        registry.register(Box::new(metrics.duration.clone()))?;
-        registry.register(Box::new(metrics.in_flight.clone()))?;
-        registry.register(Box::new(metrics.calls.clone()))?;
-        Ok(metrics)
+            rejected: added(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("gateway_rejected_total", "Messages not accepted."),
+                    &["reason"],
+                ),
+            )?,
+            bytes: added(
+                registry,
+                IntCounter::new("gateway_accepted_bytes_total", "Bytes of accepted bodies."),
+            )?,
+            duration: added(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new("gateway_ingest_seconds", "From the whole request to its answer.")
+                        .buckets(prometheus::exponential_buckets(0.000_5, 2.0, 14)?),
+                ),
+            )?,
+            in_flight: added(registry, IntGauge::new("gateway_in_flight", "Messages being worked on."))?,
+            calls: added(registry, IntCounter::new("gateway_calls_total", "Calls of the API."))?,
+        })
     }
 }

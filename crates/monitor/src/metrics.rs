@@ -2,6 +2,7 @@
 
 use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec, Opts, Registry};
 use vtox_protocol::MonitorSnapshot;
+use vtox_service_kit::metrics::added;
 
 /// Metrics of the monitor.
 pub struct Metrics {
@@ -20,30 +21,35 @@ impl Metrics {
     /// Registers them.
     pub fn register(registry: &Registry) -> anyhow::Result<Self> {
         let by_fault = ["fault_type"];
-        let metrics = Self {
-            throughput: Gauge::new("throughput_messages_per_second", "Messages answered per s.")?,
-            accepted_rate: Gauge::new("accepted_messages_per_second", "Messages accepted per s.")?,
-            oldest_age: Gauge::new(
-                "backlog_oldest_age_seconds",
-                "Age of the oldest message without all results.",
+        Ok(Self {
+            throughput: added(
+                registry,
+                Gauge::new("throughput_messages_per_second", "Messages answered per s."),
             )?,
-            lag: IntGaugeVec::new(Opts::new("backlog_entries", "Messages without a result."), &by_fault)?,
-            rate: GaugeVec::new(Opts::new("results_per_second", "Results per s."), &by_fault)?,
-            recommended: IntGaugeVec::new(Opts::new("recommended_workers", "Workers needed."), &by_fault)?,
-            healthy_services: IntGauge::new("healthy_services", "Services that live.")?,
-            total_services: IntGauge::new("total_services", "Services the registry knows.")?,
-            alerts: IntGauge::new("standing_alerts", "Alerts on the system that stand.")?,
-        };
-        registry.register(Box::new(metrics.throughput.clone()))?;
-        registry.register(Box::new(metrics.accepted_rate.clone()))?;
-        registry.register(Box::new(metrics.oldest_age.clone()))?;
-        registry.register(Box::new(metrics.lag.clone()))?;
-        registry.register(Box::new(metrics.rate.clone()))?;
-        registry.register(Box::new(metrics.recommended.clone()))?;
-        registry.register(Box::new(metrics.healthy_services.clone()))?;
-        registry.register(Box::new(metrics.total_services.clone()))?;
-        registry.register(Box::new(metrics.alerts.clone()))?;
-        Ok(metrics)
+            accepted_rate: added(
+                registry,
+                Gauge::new("accepted_messages_per_second", "Messages accepted per s."),
+            )?,
+            oldest_age: added(
+                registry,
+                Gauge::new("backlog_oldest_age_seconds", "Age of the oldest message without all results."),
+            )?,
+            lag: added(
+                registry,
+                IntGaugeVec::new(Opts::new("backlog_entries", "Messages without a result."), &by_fault),
+            )?,
+            rate: added(
+                registry,
+                GaugeVec::new(Opts::new("results_per_second", "Results per s."), &by_fault),
+            )?,
+            recommended: added(
+                registry,
+                IntGaugeVec::new(Opts::new("recommended_workers", "Workers needed."), &by_fault),
+            )?,
+            healthy_services: added(registry, IntGauge::new("healthy_services", "Services that live."))?,
+            total_services: added(registry, IntGauge::new("total_services", "Services the registry knows."))?,
+            alerts: added(registry, IntGauge::new("standing_alerts", "Alerts on the system that stand."))?,
+        })
     }
 
     /// Shows a snapshot.

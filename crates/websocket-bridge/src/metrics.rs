@@ -1,6 +1,7 @@
 //! Metrics of the bridge.
 
 use prometheus::{IntCounter, IntGauge, Registry};
+use vtox_service_kit::metrics::added;
 
 /// Metrics of the bridge.
 #[derive(Clone)]
@@ -20,18 +21,24 @@ pub struct Metrics {
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &Registry) -> anyhow::Result<Self> {
-        let metrics = Self {
-            clients: IntGauge::new("bridge_clients", "Dashboards connected.")?,
-            sent: IntCounter::new("bridge_frames_sent_total", "Frames handed to dashboards.")?,
-            dropped: IntCounter::new("bridge_frames_dropped_total", "Frames a dashboard was too slow for.")?,
-            aggregated: IntCounter::new("bridge_results_aggregated_total", "Results aggregated.")?,
-            aggregating: IntGauge::new("bridge_aggregating", "1 while this bridge aggregates.")?,
-        };
-        registry.register(Box::new(metrics.clients.clone()))?;
-        registry.register(Box::new(metrics.sent.clone()))?;
-        registry.register(Box::new(metrics.dropped.clone()))?;
-        registry.register(Box::new(metrics.aggregated.clone()))?;
-        registry.register(Box::new(metrics.aggregating.clone()))?;
-        Ok(metrics)
+        Ok(Self {
+            clients: added(registry, IntGauge::new("bridge_clients", "Dashboards connected."))?,
+            sent: added(
+                registry,
+                IntCounter::new("bridge_frames_sent_total", "Frames handed to dashboards."),
+            )?,
+            dropped: added(
+                registry,
+                IntCounter::new("bridge_frames_dropped_total", "Frames a dashboard was too slow for."),
+            )?,
+            aggregated: added(
+                registry,
+                IntCounter::new("bridge_results_aggregated_total", "Results aggregated."),
+            )?,
+            aggregating: added(
+                registry,
+                IntGauge::new("bridge_aggregating", "1 while this bridge aggregates."),
+            )?,
+        })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 use vtox_protocol::{FaultType, Status, keys};
+use vtox_service_kit::metrics::added;
 use vtox_service_kit::{Lifecycle, clock};
 use vtox_streams::views;
 
@@ -71,7 +72,7 @@ impl Stats {
     pub fn register(registry: &Registry) -> anyhow::Result<Self> {
         let by_fault = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["fault_type"]);
         let buckets = prometheus::exponential_buckets(0.001, 2.0, 16)?;
-        let stats = Self {
+        Ok(Self {
             inner: Mutex::new(Inner {
                 completed: BTreeMap::new(),
                 failed: 0,
@@ -82,32 +83,37 @@ impl Stats {
             }),
             reads_work: AtomicBool::new(true),
             commits_work: AtomicBool::new(true),
-            results: by_fault("worker_results_total", "Results committed.")?,
-            verdicts: IntCounterVec::new(
-                Opts::new("worker_verdicts_total", "Verdicts committed."),
-                &["fault_type", "status"],
+            results: added(registry, by_fault("worker_results_total", "Results committed."))?,
+            verdicts: added(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("worker_verdicts_total", "Verdicts committed."),
+                    &["fault_type", "status"],
+                ),
             )?,
-            dead_letters: by_fault("worker_dead_letters_total", "Entries answered with a dead letter.")?,
-            refused: IntCounterVec::new(
-                Opts::new("worker_commits_refused_total", "Commits that changed nothing."),
-                &["reason"],
+            dead_letters: added(
+                registry,
+                by_fault("worker_dead_letters_total", "Entries answered with a dead letter."),
             )?,
-            latency: Histogram::with_opts(
-                HistogramOpts::new(
-                    "worker_entry_latency_seconds",
-                    "From the append of an entry to its commit.",
-                )
-                .buckets(buckets),
+            refused: added(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("worker_commits_refused_total", "Commits that changed nothing."),
+                    &["reason"],
+                ),
             )?,
-            lanes: IntGauge::new("worker_lanes", "Fault types times partitions owned.")?,
-        };
-        registry.register(Box::new(stats.results.clone()))?;
-        registry.register(Box::new(stats.verdicts.clone()))?;
-        registry.register(Box::new(stats.dead_letters.clone()))?;
-        registry.register(Box::new(stats.refused.clone()))?;
-        registry.register(Box::new(stats.latency.clone()))?;
-        registry.register(Box::new(stats.lanes.clone()))?;
-        Ok(stats)
+            latency: added(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "worker_entry_latency_seconds",
+                        "From the append of an entry to its commit.",
+                    )
+                    .buckets(buckets),
+                ),
+            )?,
+            lanes: added(registry, IntGauge::new("worker_lanes", "Fault types times partitions owned."))?,
+        })
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
