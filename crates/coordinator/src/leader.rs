@@ -87,6 +87,7 @@ struct Control {
     topology: Topology,
     handover_ms: u64,
     forget_ms: u64,
+    worker_lease: Duration,
     metrics: Metrics,
     start: Instant,
     liveness: Liveness<String>,
@@ -110,11 +111,30 @@ struct Leading {
     last_audit: Instant,
     last_topology: Instant,
     last_join: Instant,
+    began: Instant,
     known: BTreeSet<String>,
+    /// Workers as last seen.
+    seen: BTreeMap<String, (Alive, Instant)>,
     written: BTreeMap<String, Assignment>,
     grants: u64,
     grant_time: Duration,
     started: bool,
+}
+
+impl Leading {
+    /// The living workers, with those that vanished from the registry a moment ago without a verdict of death: a record that
+    /// was deleted comes back with the next heartbeat, and a worker that left has given its lanes back.
+    fn remember(
+        &mut self,
+        alive: BTreeMap<String, Alive>,
+        dead: &BTreeSet<String>,
+        lease: Duration,
+    ) -> BTreeMap<String, Alive> {
+        let now = Instant::now();
+        self.seen.retain(|id, (worker, at)| !dead.contains(id) && !worker.draining && at.elapsed() < lease);
+        self.seen.extend(alive.into_iter().map(|(id, worker)| (id, (worker, now))));
+        self.seen.iter().map(|(id, (worker, _))| (id.clone(), worker.clone())).collect()
+    }
 }
 
 impl Control {
@@ -134,6 +154,7 @@ impl Control {
             topology,
             handover_ms: settings.handover_deadline_ms,
             forget_ms: settings.forget_after_s * 1_000,
+            worker_lease: Duration::from_millis(settings.worker_lease_ms),
             metrics,
             start: Instant::now(),
             liveness: Liveness::new(liveness),
@@ -244,11 +265,12 @@ impl Control {
         hold: Option<String>,
         leading: &mut Leading,
     ) -> anyhow::Result<Option<View>> {
-        let alive = leading.fleet.alive(members, &self.dead);
+        let alive = leading.remember(leading.fleet.alive(members, &self.dead), &self.dead, self.worker_lease);
         self.read_loads(now_ms, leading).await;
         if leading.last_topology.elapsed() >= LOAD_INTERVAL {
             leading.last_topology = Instant::now();
-            let topology = topology::current(&self.connection).await?;
+            // A Redis that was emptied gets it back.
+            let topology = topology::agree(&self.connection, &self.topology).await?;
             if topology != self.topology {
                 tracing::info!(enabled = %topology.enabled, "the enabled fault types changed");
                 self.topology = topology;
@@ -280,7 +302,11 @@ impl Control {
             backlog_entries: leading.backlog_entries,
             ..View::default()
         };
-        if settled {
+        // Owners that a new leader does not see may only be late: they get a lease to show themselves.
+        let by_run = by_incarnation(&alive);
+        let all_seen =
+            leading.lanes.0.values().all(|s| s.owner.is_empty() || Lanes::living_owner(s, &by_run).is_some());
+        if settled && (all_seen || leading.began.elapsed() >= self.worker_lease) {
             leading.started = true;
             self.decide(now_ms, leading, &units, &workers, &alive, &mut view);
         }
@@ -330,7 +356,9 @@ impl Control {
             last_audit: Instant::now(),
             last_topology: Instant::now(),
             last_join: Instant::now(),
+            began: Instant::now(),
             known: BTreeSet::new(),
+            seen: BTreeMap::new(),
             written: self.placement.all().await?,
             grants: 0,
             grant_time: Duration::ZERO,
@@ -365,6 +393,9 @@ impl Control {
             })
             .collect();
         let plan = leading.placer.round(now_ms, workers, units, &current);
+        for (unit, to) in &plan.assign {
+            tracing::info!(%unit, to, "placing");
+        }
         let mut after = current;
         after.extend(plan.assign.iter().cloned());
         after.extend(plan.moves.iter().map(|m| (m.unit, m.to.clone())));
@@ -423,7 +454,11 @@ impl Control {
                         leading.grants += 1;
                         self.metrics.grants.inc();
                     }
-                    Ok(Granted::Held(owner)) => state.owner = owner,
+                    Ok(Granted::Held(owner)) => {
+                        state.owner = owner;
+                        // Perhaps our own grant, whose answer was lost.
+                        state.suspect |= grant.owner_died;
+                    }
                     Ok(Granted::Stale(stamp)) => {
                         tracing::warn!(stamp, lane = %grant.lane, "another term is on an ownership key");
                         return Ok(false);

@@ -395,3 +395,67 @@ async fn a_fault_type_can_be_disabled_and_enabled_while_the_cluster_runs() {
     enabled(&["enable", "bearing"]).await;
     send_and_count(5).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_lost_a_commit_or_everything_is_worked_with_again() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut cluster = Cluster::start(&[], &[], &["all"]).await;
+    let url = format!("{}{PREFIX}/vehicles/V/data", cluster.gateway());
+    let client = reqwest::Client::new();
+    let post = async || client.post(&url).json(&json!({"sensor_data": rows(10)})).send().await.unwrap();
+    let results = async || -> u64 { cluster.command(&["XLEN", RESULTS]).await };
+    assert_eq!(post().await.status(), 200);
+    eventually(Duration::from_secs(10), "five results", async || results().await == 5).await;
+    // As a Redis that came back without the last second of its log: the entry is there, its commit is not.
+    let lane = Partition::Bare.ownership(FaultType::Bearing);
+    let _: u64 = cluster.command(&["HSET", &lane, "cursor", "0-0", "read", "0"]).await;
+    eventually(Duration::from_secs(10), "the lost result, without a new message", async || {
+        results().await == 6
+    })
+    .await;
+
+    let _: () = cluster.command(&["FLUSHALL"]).await;
+    eventually(Duration::from_secs(20), "messages to be accepted again", async || {
+        post().await.status() == 200
+    })
+    .await;
+    eventually(Duration::from_secs(20), "results again", async || results().await >= 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_cannot_commit_holds_up_no_other() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut cluster = Cluster::start(&[], &[("VTOX_CLUSTER__PARTITIONS", "4")], &["all", "all"]).await;
+    let gateway = cluster.gateway();
+    let wrong = Partition::Numbered(0).state(FaultType::Bearing);
+    let _: () = cluster.command(&["SET", &wrong, "not a hash"]).await;
+    let client = reqwest::Client::new();
+    let send = async |n: u32| {
+        let url = format!("{gateway}{PREFIX}/vehicles/V{n}/data");
+        client.post(url).json(&json!({"sensor_data": rows(10)})).send().await.unwrap()
+    };
+    for n in 0..20 {
+        assert_eq!(send(n).await.status(), 200);
+    }
+    // The other worker dies: this one gets suspect lanes beside the one that cannot commit.
+    cluster.service("worker-2").kill();
+    for n in 20..40 {
+        assert_eq!(send(n).await.status(), 200);
+    }
+    let topology = vtox_protocol::keys::Topology { partitions: 4, enabled: vtox_protocol::FaultSet::ALL };
+    let blocked = (0..40)
+        .filter(|n| {
+            let id = vtox_protocol::VehicleId::new(&format!("V{n}")).unwrap();
+            topology.partition_of(&id) == Partition::Numbered(0)
+        })
+        .count() as u64;
+    eventually(Duration::from_secs(15), "all results but the blocked ones", async || {
+        cluster.command::<u64>(&["XLEN", RESULTS]).await >= 5 * (40 - blocked)
+    })
+    .await;
+    let _: u64 = cluster.command(&["DEL", &wrong]).await;
+    eventually(Duration::from_secs(15), "the blocked ones", async || {
+        cluster.command::<u64>(&["XLEN", RESULTS]).await == 5 * 40
+    })
+    .await;
+}

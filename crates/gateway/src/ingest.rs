@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use prometheus::IntGauge;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ pub struct Where {
 type Request = (
     State<Arc<Api>>,
     Result<Path<String>, PathRejection>,
-    Query<Where>,
+    Result<Query<Where>, QueryRejection>,
     HeaderMap,
     Result<Bytes, BytesRejection>,
 );
@@ -47,7 +48,7 @@ type Request = (
 pub async fn accept(
     State(api): State<Arc<Api>>,
     path: Result<Path<String>, PathRejection>,
-    query: Query<Where>,
+    query: Result<Query<Where>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -58,7 +59,7 @@ pub async fn accept(
 pub async fn accept_simulated(
     State(api): State<Arc<Api>>,
     path: Result<Path<String>, PathRejection>,
-    query: Query<Where>,
+    query: Result<Query<Where>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -68,14 +69,13 @@ pub async fn accept_simulated(
 async fn measured(request: Request, simulated: bool) -> Response {
     let api = request.0.0.clone();
     let began = Instant::now();
-    api.metrics.in_flight.inc();
+    let _in_flight = InFlight::begin(&api.metrics.in_flight);
     api.metrics.received.inc();
     let span = tracing::info_span!("accept");
     if let Some(parent) = traceparent(&request.3) {
         trace::continue_from(&span, &parent);
     }
     let answer = handle(request).instrument(span).await;
-    api.metrics.in_flight.dec();
     api.metrics.duration.observe(began.elapsed().as_secs_f64());
     match answer {
         Ok(accepted) => {
@@ -104,16 +104,34 @@ async fn measured(request: Request, simulated: bool) -> Response {
     }
 }
 
+/// Counts down also when the client goes away and the handler is dropped.
+struct InFlight(IntGauge);
+
+impl InFlight {
+    fn begin(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 struct Answer {
     vehicle_id: VehicleId,
     message_id: MessageId,
     data_points: usize,
 }
 
-async fn handle((State(api), path, Query(place), headers, body): Request) -> Result<Answer, Refusal> {
+async fn handle((State(api), path, query, headers, body): Request) -> Result<Answer, Refusal> {
     if let Some(refusal) = api.admission.borrow().refusal() {
         return Err(refusal);
     }
+    let Query(place) =
+        query.map_err(|e| Refusal::bad(StatusCode::UNPROCESSABLE_ENTITY, "query", e.body_text()))?;
     let Path(id) = path.map_err(|e| Refusal::bad(StatusCode::BAD_REQUEST, "vehicle_id", e.body_text()))?;
     let vehicle_id = VehicleId::new(&id)
         .map_err(|e| Refusal::bad(StatusCode::BAD_REQUEST, "vehicle_id", e.to_string()))?;
@@ -151,11 +169,17 @@ async fn handle((State(api), path, Query(place), headers, body): Request) -> Res
     };
     let partition = api.topology().partition_of(&vehicle_id);
     let accepted = api.publisher.publish(partition, &entry, resent).await.map_err(|error| match error {
-        StreamError::Unknown(_) => Refusal::unavailable(
-            "unknown",
-            format!("{error}; it may have been accepted: send it again with the same Idempotency-Key ({message_id})"),
-        ),
-        _ => Refusal::unavailable("redis", format!("not accepted: {error}")),
+        StreamError::Refused(_) | StreamError::WrongType(_) => {
+            Refusal::unavailable("redis", format!("not accepted: {error}"))
+        }
+        StreamError::Unknown(_) | StreamError::Unexpected(_) => {
+            let advice = if resent {
+                "send it again under the same Idempotency-Key, or boot_id and sequence: it is accepted once"
+            } else {
+                "sent again it is another message; with an Idempotency-Key it would be accepted once"
+            };
+            Refusal::unavailable("unknown", format!("{error}; it may have been accepted: {advice}"))
+        }
     })?;
     if accepted.repeated {
         api.metrics.repeated.inc();

@@ -2,6 +2,7 @@
 
 use redis::Script;
 use redis::aio::ConnectionManager;
+use redis::streams::StreamRangeReply;
 use vtox_protocol::keys::{Partition, Topology};
 use vtox_protocol::{EntryId, FaultType};
 
@@ -144,30 +145,51 @@ impl Janitor {
             call.key(ownership);
         }
         call.arg(redis_now_ms.saturating_sub(CLOSER_LOOK_MS));
-        let (added, rows, oldest_ms): (u64, Vec<(String, u64)>, u64) =
+        let (added, rows, oldest_ms): (u64, Vec<(String, u64, u64)>, u64) =
             call.invoke_async(&mut self.connection.clone()).await?;
         let rows = rows
             .into_iter()
-            .map(|(cursor, read)| {
+            .map(|(cursor, read, lag)| {
                 let cursor =
                     cursor.parse().map_err(|_| StreamError::Unexpected(format!("cursor {cursor:?}")))?;
-                Ok(Progress { cursor, read, lag: added.saturating_sub(read) })
+                Ok(Progress { cursor, read, lag })
             })
             .collect::<Result<_>>()?;
         Ok((added, rows, oldest_ms))
     }
 
-    /// Trims a partition to what some fault type that is enabled now has not committed or is younger than `keep_ms`.
-    /// Answers how many entries went.
-    pub async fn trim_partition(&self, partition: Partition, keep_ms: u64) -> Result<u64> {
+    /// Trims a partition to what some fault type that is enabled now has not committed, or is younger than `keep_ms`
+    /// as far as the stream stays below `keep_bytes`. Answers how many entries went.
+    pub async fn trim_partition(&self, partition: Partition, keep_bytes: u64, keep_ms: u64) -> Result<u64> {
         let topology = topology::current(&self.connection).await?;
         let readers: Vec<String> = topology.enabled.iter().map(|f| partition.ownership(f)).collect();
-        self.trim(&partition.stream(), &readers, keep_ms).await
+        self.trim(&partition.stream(), &readers, keep_bytes, keep_ms).await
     }
 
-    /// Trims a stream to what some reader is not past or is younger than `keep_ms`.
-    pub async fn trim(&self, stream: &str, readers: &[String], keep_ms: u64) -> Result<u64> {
-        let keep_from_ms = self.redis_now_ms().await?.saturating_sub(keep_ms);
+    /// Trims a stream to what some reader is not past, or is younger than `keep_ms` as far as the stream stays below
+    /// `keep_bytes`.
+    pub async fn trim(&self, stream: &str, readers: &[String], keep_bytes: u64, keep_ms: u64) -> Result<u64> {
+        let now_ms = self.redis_now_ms().await?;
+        let used: Option<u64> =
+            redis::cmd("MEMORY").arg("USAGE").arg(stream).query_async(&mut self.connection.clone()).await?;
+        let used = used.unwrap_or(0);
+        let mut keep_from_ms = now_ms.saturating_sub(keep_ms);
+        if used > keep_bytes {
+            // Entries come about evenly, so the share of the time is the share of the bytes.
+            let oldest: StreamRangeReply = redis::cmd("XRANGE")
+                .arg(stream)
+                .arg("-")
+                .arg("+")
+                .arg("COUNT")
+                .arg(1)
+                .query_async(&mut self.connection.clone())
+                .await?;
+            let oldest =
+                oldest.ids.first().and_then(|e| e.id.parse::<EntryId>().ok()).map_or(now_ms, |id| id.ms);
+            let span_ms = now_ms.saturating_sub(oldest) as f64;
+            let share = keep_bytes as f64 / used as f64;
+            keep_from_ms = keep_from_ms.max(now_ms.saturating_sub((span_ms * share) as u64));
+        }
         let mut call = self.trim.prepare_invoke();
         call.key(stream);
         for reader in readers {

@@ -201,14 +201,14 @@ async fn lag_is_counted_and_nothing_unread_is_trimmed() {
     let topology = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
     topology::agree(&c.connection, &topology).await.unwrap();
     let ids = [c.publish("m1").await, c.publish("m2").await, c.publish("m3").await];
-    assert_eq!(c.janitor.trim_partition(Partition::Bare, 0).await.unwrap(), 0);
+    assert_eq!(c.janitor.trim_partition(Partition::Bare, u64::MAX, 0).await.unwrap(), 0);
     assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, ids[0])).await.unwrap(), Committed::Done);
     assert_eq!(c.committer.run(&c.commit("t", ids[0], ids[1])).await.unwrap(), Committed::Done);
     let backlog = c.janitor.backlog(&topology).await.unwrap();
     assert_eq!((backlog.entries(), backlog.added(), backlog.read_of(FaultType::Bearing)), (1, 3, 2));
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(c.janitor.trim_partition(Partition::Bare, 60_000).await.unwrap(), 0);
-    assert_eq!(c.janitor.trim_partition(Partition::Bare, 0).await.unwrap(), 1);
+    assert_eq!(c.janitor.trim_partition(Partition::Bare, u64::MAX, 60_000).await.unwrap(), 0);
+    assert_eq!(c.janitor.trim_partition(Partition::Bare, u64::MAX, 0).await.unwrap(), 1);
     assert_eq!(c.query::<u64>(&["XLEN", keys::RAW]).await, 2);
     let after = c.janitor.backlog(&topology).await.unwrap();
     assert_eq!((after.entries(), after.added()), (1, 3));
@@ -260,10 +260,44 @@ async fn a_fault_type_is_enabled_from_a_recorded_entry() {
     assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, before)).await.unwrap(), Committed::Done);
     assert_eq!(c.committer.run(&c.commit("t", before, after)).await.unwrap(), Committed::Done);
     tokio::time::sleep(Duration::from_millis(5)).await;
-    c.janitor.trim_partition(Partition::Bare, 0).await.unwrap();
+    c.janitor.trim_partition(Partition::Bare, u64::MAX, 0).await.unwrap();
     assert_eq!(c.query::<u64>(&["XLEN", keys::RAW]).await, 2);
     // Disabled again, it no longer holds anything up.
     topology::set_enabled(&c.connection, FaultType::Insulation, false).await.unwrap();
-    c.janitor.trim_partition(Partition::Bare, 0).await.unwrap();
+    c.janitor.trim_partition(Partition::Bare, u64::MAX, 0).await.unwrap();
     assert_eq!(c.query::<u64>(&["XLEN", keys::RAW]).await, 1);
+}
+
+#[tokio::test]
+async fn what_an_earlier_system_trimmed_away_does_not_count_as_backlog() {
+    let c = Cluster::start().await;
+    for n in 0..50 {
+        let n = n.to_string();
+        let _: String = c.query(&["XADD", keys::RAW, "MAXLEN", "10", "*", "vehicle_id", "V", "n", &n]).await;
+    }
+    c.ownership.stamp("1:a", &[LANE]).await.unwrap().unwrap();
+    let topology = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
+    assert_eq!(c.janitor.backlog(&topology).await.unwrap().entries(), 10);
+    // Nor does what somebody deletes later, once it is behind the cursor's reach.
+    let _: u64 = c.query(&["XTRIM", keys::RAW, "MAXLEN", "0"]).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(c.janitor.backlog(&topology).await.unwrap().entries(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_over_its_size_keeps_less_time() {
+    let c = Cluster::owned_by("t").await;
+    let topology = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
+    topology::agree(&c.connection, &topology).await.unwrap();
+    let mut last = EntryId::ZERO;
+    for n in 0..200 {
+        let mut large = entry(&format!("m{n}"));
+        large.metadata = Some("x".repeat(2_000));
+        last = c.publisher.publish(Partition::Bare, &large, false).await.unwrap().entry;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, last)).await.unwrap(), Committed::Done);
+    assert_eq!(c.janitor.trim_partition(Partition::Bare, u64::MAX, 60_000).await.unwrap(), 0);
+    let gone = c.janitor.trim_partition(Partition::Bare, 200_000, 60_000).await.unwrap();
+    assert!((50..=180).contains(&gone), "{gone}");
 }

@@ -19,7 +19,6 @@ const LEASE: Duration = Duration::from_millis(2_000);
 const STANDBY_LOOK: Duration = Duration::from_millis(500);
 const BLOCK: Duration = Duration::from_millis(200);
 const BATCH: usize = 256;
-const RETRY: Duration = Duration::from_millis(200);
 const TRIM_INTERVAL: Duration = Duration::from_secs(5);
 /// Assessments and alerts kept.
 const ASSESSMENTS_KEPT: usize = 20_000;
@@ -75,8 +74,7 @@ struct Turn {
     known: BTreeMap<VehicleId, VehicleHealth>,
     history_kept: usize,
     retention_ms: u64,
-    retention_bytes: f64,
-    bytes_since_trim: usize,
+    retention_bytes: u64,
     last_trim: Instant,
 }
 
@@ -98,8 +96,7 @@ impl Turn {
             known: BTreeMap::new(),
             history_kept: settings.history_per_vehicle,
             retention_ms: settings.results_retention_s * 1_000,
-            retention_bytes: settings.results_retention_bytes as f64,
-            bytes_since_trim: 0,
+            retention_bytes: settings.results_retention_bytes,
             last_trim: Instant::now(),
         }
     }
@@ -151,7 +148,6 @@ impl Turn {
         let mut results = Vec::with_capacity(entries.len());
         for entry in entries {
             let fields = entry.text_fields();
-            self.bytes_since_trim += fields.values().map(String::len).sum::<usize>();
             match DiagnosisResult::from_fields(&fields) {
                 Ok(result) => results.push(result),
                 // By another producer; it must not stop the rest.
@@ -170,13 +166,8 @@ impl Turn {
             );
         }
         add_vehicles(&mut commit, &batch)?;
-        let outcome = loop {
-            match self.committer.run(&commit).await {
-                Ok(outcome) => break outcome,
-                Err(error) => tracing::warn!(%error, "aggregation cannot commit; trying again"),
-            }
-            tokio::time::sleep(RETRY).await;
-        };
+        // After a failure the next turn begins at the durable cursor, which knows whether this was done.
+        let outcome = self.committer.run(&commit).await?;
         match outcome {
             Committed::Done | Committed::Repeated => {
                 self.metrics.aggregated.inc_by(results.len() as u64);
@@ -214,13 +205,11 @@ impl Turn {
     }
 
     async fn trim(&mut self, log: &Log) {
-        let bytes_per_s = self.bytes_since_trim as f64 / self.last_trim.elapsed().as_secs_f64();
         self.last_trim = Instant::now();
-        self.bytes_since_trim = 0;
-        let by_bytes_ms = 1_000.0 * self.retention_bytes / bytes_per_s.max(1.0);
-        let keep_ms = by_bytes_ms.min(self.retention_ms as f64) as u64;
         let readers = std::slice::from_ref(&log.ownership);
-        if let Err(error) = self.janitor.trim(&log.stream, readers, keep_ms).await {
+        if let Err(error) =
+            self.janitor.trim(&log.stream, readers, self.retention_bytes, self.retention_ms).await
+        {
             tracing::debug!(%error, "results could not be trimmed");
         }
     }

@@ -88,7 +88,11 @@ fn bytes_of(entry: &vtox_streams::Entry) -> usize {
 fn sources(work: &Work, slot: Slot, turn: usize) -> (Vec<Source>, usize, bool) {
     let inboxes: Vec<(Partition, Arc<Inbox>)> = {
         let inboxes = work.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        inboxes.iter().filter(|(p, _)| slot.holds(**p)).map(|(p, i)| (*p, i.clone())).collect()
+        inboxes
+            .iter()
+            .filter(|(p, inbox)| slot.holds(**p) && inbox.is_open())
+            .map(|(p, i)| (*p, i.clone()))
+            .collect()
     };
     let mut room = work.settings.buffer_entries.saturating_sub(work.buffered.load(Ordering::Relaxed));
     if work.buffered_bytes.load(Ordering::Relaxed) >= BUFFER_BYTES {

@@ -44,6 +44,11 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether anything is to be read at all.
+    pub fn is_open(&self) -> bool {
+        self.state().position.is_some()
+    }
+
     /// Where to read on, and the epoch to hand in with it; none when there is no room for `more` entries.
     pub fn wants(&self, more: usize, capacity: usize) -> Option<(EntryId, u64)> {
         let state = self.state();

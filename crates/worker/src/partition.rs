@@ -29,8 +29,8 @@ pub enum Command {
 const MAX_ATTEMPTS: u32 = 3;
 /// Vehicles a lane keeps in memory; beyond it starts again from Redis.
 const MAX_VEHICLES: usize = 20_000;
-/// Time between two trims of the partition.
-const TRIM_INTERVAL: Duration = Duration::from_secs(2);
+/// Time between two comparisons with Redis and trims of the partition.
+const CARE_INTERVAL: Duration = Duration::from_secs(2);
 /// Wait before a commit or a read that failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -38,8 +38,16 @@ struct Owned {
     token: String,
     cursor: EntryId,
     vehicles: HashMap<VehicleId, VehicleState>,
-    /// Entries appended before this are suspect: the owner before died with some of them in flight.
-    suspect_before_ms: Option<u64>,
+    suspicion: Option<Suspicion>,
+}
+
+/// The owner before died with a batch in flight: the entries it may have held are tried alone.
+#[derive(Clone, Copy)]
+struct Suspicion {
+    /// Entries appended later cannot have been in flight.
+    before_ms: u64,
+    /// Nor can more of them than a batch holds.
+    left: usize,
 }
 
 /// The task of one partition.
@@ -49,9 +57,7 @@ pub struct PartitionTask {
     inbox: Arc<Inbox>,
     commands: mpsc::UnboundedReceiver<Command>,
     lanes: BTreeMap<FaultType, Owned>,
-    last_trim: Instant,
-    bytes_per_s: f64,
-    bytes_since_trim: usize,
+    last_care: Instant,
 }
 
 /// How a lane's commit ended.
@@ -67,16 +73,7 @@ impl PartitionTask {
     /// A task that owns nothing yet.
     pub fn new(work: Arc<Work>, partition: Partition, commands: mpsc::UnboundedReceiver<Command>) -> Self {
         let inbox = work.inbox(partition);
-        Self {
-            work,
-            partition,
-            inbox,
-            commands,
-            lanes: BTreeMap::new(),
-            last_trim: Instant::now(),
-            bytes_per_s: 0.0,
-            bytes_since_trim: 0,
-        }
+        Self { work, partition, inbox, commands, lanes: BTreeMap::new(), last_care: Instant::now() }
     }
 
     /// Works until the soft token is cancelled or the commands end; then gives everything back.
@@ -92,14 +89,14 @@ impl PartitionTask {
                 self.apply(command).await;
                 continue;
             }
-            if self.last_trim.elapsed() >= TRIM_INTERVAL {
-                self.trim().await;
+            if self.last_care.elapsed() >= CARE_INTERVAL {
+                self.care().await;
             }
             if self.lanes.is_empty() || !self.step().await {
                 tokio::select! {
                     () = soft.cancelled() => break,
                     () = self.inbox.filled() => {}
-                    () = tokio::time::sleep(TRIM_INTERVAL) => {}
+                    () = tokio::time::sleep(CARE_INTERVAL) => {}
                     command = self.commands.recv() => match command {
                         Some(command) => self.apply(command).await,
                         None => break,
@@ -143,12 +140,19 @@ impl PartitionTask {
             tracing::error!(%lane, cursor, "the cursor is no entry id; repair the ownership hash");
             return;
         };
-        // Only what was there before now can have been in flight at the death.
-        let suspect_before_ms = match grant.suspect {
-            true => Some(self.work.janitor.redis_now_ms().await.unwrap_or(u64::MAX)),
-            false => None,
-        };
-        let owned = Owned { token: grant.token, cursor, vehicles: HashMap::new(), suspect_before_ms };
+        let mut suspicion = None;
+        while grant.suspect && suspicion.is_none() {
+            match self.work.janitor.redis_now_ms().await {
+                Ok(before_ms) => {
+                    suspicion = Some(Suspicion { before_ms, left: self.work.settings.batch_entries });
+                }
+                Err(error) => tracing::debug!(%error, %lane, "Redis' clock cannot be read"),
+            }
+            if suspicion.is_none() && self.pause().await {
+                return;
+            }
+        }
+        let owned = Owned { token: grant.token, cursor, vehicles: HashMap::new(), suspicion };
         self.lanes.insert(grant.fault, owned);
         self.rewind();
         tracing::debug!(%lane, %cursor, suspect = grant.suspect, "owned");
@@ -192,25 +196,16 @@ impl PartitionTask {
             return false;
         };
         for owned in self.lanes.values_mut() {
-            if owned.suspect_before_ms.is_some_and(|before| first.ms > before) {
-                owned.suspect_before_ms = None;
+            if owned.suspicion.is_some_and(|s| s.left == 0 || first.ms > s.before_ms) {
+                owned.suspicion = None;
             }
         }
-        let suspect = self.lanes.values().any(|l| l.suspect_before_ms.is_some());
+        let suspect = self.lanes.values().any(|l| l.suspicion.is_some());
         let entries = self.inbox.take(if suspect { 1 } else { self.work.settings.batch_entries });
         let (count, bytes) = (entries.len(), waiting_bytes(&entries));
-        self.bytes_since_trim += bytes;
         self.work.stats.begin();
-        if suspect {
-            let work = self.work.clone();
-            let _alone = work.isolation.write().await;
-            let poison = self.count_attempts(first).await;
-            self.answer(&entries, &poison).await;
-        } else {
-            let work = self.work.clone();
-            let _shared = work.isolation.read().await;
-            self.answer(&entries, &[]).await;
-        }
+        let poisoned = if suspect { self.count_attempts(first).await } else { Vec::new() };
+        self.answer(&entries, &poisoned, suspect).await;
         self.work.stats.end(entries.iter().map(|w| w.read_at.elapsed()));
         self.work.consumed(count, bytes);
         true
@@ -222,7 +217,7 @@ impl PartitionTask {
         let suspicious: Vec<(FaultType, String)> = self
             .lanes
             .iter()
-            .filter(|(_, l)| l.suspect_before_ms.is_some() && l.cursor < entry)
+            .filter(|(_, l)| l.suspicion.is_some() && l.cursor < entry)
             .map(|(fault, l)| (*fault, l.token.clone()))
             .collect();
         for (fault, token) in suspicious {
@@ -250,8 +245,8 @@ impl PartitionTask {
         poisoned
     }
 
-    /// Diagnoses entries for all lanes and commits.
-    async fn answer(&mut self, entries: &[Waiting], poisoned: &[FaultType]) {
+    /// Diagnoses entries for all lanes, `alone` in the process if so asked, and commits.
+    async fn answer(&mut self, entries: &[Waiting], poisoned: &[FaultType], alone: bool) {
         let Some(last) = entries.last().map(|w| w.entry.id) else {
             return;
         };
@@ -265,12 +260,21 @@ impl PartitionTask {
         let Ok(permit) = threads.acquire_owned().await else {
             return;
         };
-        let diagnosed = tokio::task::spawn_blocking(move || {
+        let diagnose = move || {
             let _permit = permit;
             batch::run(&stream, &batch, &mut jobs, &worker, now_ms);
             jobs
-        });
-        let jobs = match diagnosed.await {
+        };
+        // Held while a detector runs and no longer: a commit that cannot be done must not hold up other partitions.
+        let work = self.work.clone();
+        let diagnosed = if alone {
+            let _alone = work.isolation.write().await;
+            tokio::task::spawn_blocking(diagnose).await
+        } else {
+            let _shared = work.isolation.read().await;
+            tokio::task::spawn_blocking(diagnose).await
+        };
+        let jobs = match diagnosed {
             Ok(jobs) => jobs,
             Err(error) => {
                 // Nothing is lost: the cursors have not moved. The lanes begin again from Redis.
@@ -292,6 +296,9 @@ impl PartitionTask {
                         continue;
                     };
                     owned.cursor = job.output.last;
+                    if let Some(suspicion) = &mut owned.suspicion {
+                        suspicion.left = suspicion.left.saturating_sub(job.output.entries);
+                    }
                     if owned.vehicles.len() > MAX_VEHICLES {
                         owned.vehicles.clear();
                     }
@@ -452,20 +459,44 @@ impl PartitionTask {
         commit
     }
 
-    /// Trims what all enabled fault types have answered and retention does not ask for.
-    async fn trim(&mut self) {
-        let elapsed_s = self.last_trim.elapsed().as_secs_f64();
-        self.last_trim = Instant::now();
-        let rate = self.bytes_since_trim as f64 / elapsed_s;
-        self.bytes_since_trim = 0;
-        self.bytes_per_s += 0.3 * (rate - self.bytes_per_s);
+    /// Compares what is in memory with Redis, and trims. A Redis that came back without the last second of its log has
+    /// cursors that are behind ours: the entries after them want their answers again.
+    async fn care(&mut self) {
+        self.last_care = Instant::now();
+        let mut rewind = false;
+        for fault in self.lanes.keys().copied().collect::<Vec<_>>() {
+            let lane = self.lane(fault);
+            let (owner, cursor) = match self.work.ownership.read(lane).await {
+                Ok(row) => row,
+                Err(error) => {
+                    tracing::debug!(%error, %lane, "the ownership cannot be read");
+                    return;
+                }
+            };
+            let Some(owned) = self.lanes.get_mut(&fault) else { continue };
+            if owner != owned.token {
+                tracing::info!(%lane, "the lane has another owner");
+                self.lanes.remove(&fault);
+            } else if let Ok(cursor) = cursor.parse::<EntryId>()
+                && cursor != owned.cursor
+            {
+                tracing::warn!(%lane, %cursor, "the durable cursor is elsewhere: beginning again there");
+                owned.cursor = cursor;
+                owned.vehicles.clear();
+                rewind = true;
+            }
+        }
+        if rewind {
+            self.rewind();
+        }
         if self.lanes.is_empty() {
             return;
         }
         let settings = &self.work.settings;
-        let by_bytes_s = settings.raw_retention_bytes as f64 / self.bytes_per_s.max(1.0);
-        let keep_ms = (1_000.0 * by_bytes_s.min(settings.raw_retention_s as f64)) as u64;
-        if let Err(error) = self.work.janitor.trim_partition(self.partition, keep_ms).await {
+        let partitions = self.work.topology.all().count() as u64;
+        let (limit_bytes, limit_ms) =
+            (settings.raw_retention_bytes / partitions, settings.raw_retention_s * 1_000);
+        if let Err(error) = self.work.janitor.trim_partition(self.partition, limit_bytes, limit_ms).await {
             tracing::debug!(%error, partition = %self.partition, "trimming failed");
         }
     }

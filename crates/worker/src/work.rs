@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use tokio::sync::{RwLock, Semaphore};
-use vtox_protocol::keys::Partition;
+use vtox_protocol::keys::{Partition, Topology};
 use vtox_protocol::{FaultSet, WorkerLoad};
 use vtox_service_kit::config::Worker as Settings;
 use vtox_service_kit::{Connections, Lifecycle, RedisClock, Service};
@@ -25,6 +25,8 @@ pub struct Work {
     pub faults: FaultSet,
     /// Its settings.
     pub settings: Settings,
+    /// Partitions; the enabled fault types in it are those of the start.
+    pub topology: Topology,
     /// Connections.
     pub redis: Connections,
     /// Ownership keys.
@@ -59,13 +61,14 @@ impl Work {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             n => n,
         };
-        topology::agree(&service.redis.control, &service.settings.topology())
+        let topology = topology::agree(&service.redis.control, &service.settings.topology())
             .await
             .context("agreeing on the topology")?;
         Ok(Arc::new(Self {
             id: service.id.clone(),
             incarnation: service.incarnation.clone(),
             faults,
+            topology,
             ownership: Ownership::new(service.redis.control.clone()),
             committer: Committer::new(service.redis.data.clone()),
             janitor: Janitor::new(service.redis.control.clone()),

@@ -104,8 +104,8 @@ impl Children {
         let output = File::options().append(true).open(log)?;
         let mut command = Command::new(&program);
         command
-            .env("REDIS_URL", &self.url)
-            .env("VTOX_CLUSTER_MODE", self.mode.name())
+            .env("VTOX_REDIS__URL", &self.url)
+            .env("VTOX_MODE", self.mode.name())
             .envs(service.environment.iter().map(|(k, v)| (k, v)))
             // Ctrl-C in a terminal reaches the whole group; the services are stopped in order instead.
             .process_group(0)

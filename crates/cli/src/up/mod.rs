@@ -54,9 +54,9 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let overrides = [
-        ("VTOX_CLUSTER_MODE", arguments.mode.clone()),
-        ("VTOX_CLUSTER_WORKERS", arguments.workers.map(|w| w.to_string())),
-        ("REDIS_URL", arguments.redis.clone()),
+        ("VTOX_MODE", arguments.mode.clone()),
+        ("VTOX_CLUSTER__WORKERS", arguments.workers.map(|w| w.to_string())),
+        ("VTOX_REDIS__URL", arguments.redis.clone()),
     ];
     let environment = overrides.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     let settings =
@@ -169,9 +169,9 @@ fn services(settings: &Settings) -> Vec<Service> {
             let port = settings.worker.port + n as u16;
             let mut worker = Service::new(&format!("worker-{}", n + 1), "vtox-worker", port);
             worker.environment = vec![
-                ("WORKER_ID".to_owned(), format!("worker-{}", n + 1)),
-                ("WORKER_PORT".to_owned(), port.to_string()),
-                ("FAULT_TYPES".to_owned(), faults.to_string()),
+                ("VTOX_WORKER__ID".to_owned(), format!("worker-{}", n + 1)),
+                ("VTOX_WORKER__PORT".to_owned(), port.to_string()),
+                ("VTOX_WORKER__FAULT_TYPES".to_owned(), faults.to_string()),
             ];
             services.push(worker);
         }

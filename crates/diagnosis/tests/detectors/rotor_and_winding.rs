@@ -104,7 +104,7 @@ fn a_short_block_says_how_long_it_should_be() {
     let block = Currents::healthy(50.0, 8000.0, 0.1).block(rpm(50.0));
     let v = verdict(&block, &profile(), FaultType::BrokenBar);
     assert_eq!(v.status, Status::InsufficientData);
-    assert!(v.reason.unwrap().contains("at least 1.0 s"));
+    assert!(v.reason.unwrap().contains("at least 1.00 s"));
     let v = verdict(&block, &profile(), FaultType::Eccentricity);
     assert_eq!(v.status, Status::InsufficientData);
     assert!(v.reason.unwrap().contains("at least 0.16 s"));

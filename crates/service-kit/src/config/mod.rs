@@ -49,12 +49,12 @@ pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Settings, ConfigError> {
-    let mut overrides = Vec::new();
+    let (mut synonyms, mut overrides) = (Vec::new(), Vec::new());
     for (name, value) in environment {
         if let Some((_, key)) = COMPATIBLE.iter().find(|(n, _)| *n == name) {
             // Compose sets what a user left out to nothing.
             if !value.is_empty() {
-                overrides.push(((*key).to_owned(), value));
+                synonyms.push(((*key).to_owned(), value));
             }
         } else if let Some(rest) = name.strip_prefix("VTOX_")
             && !NOT_SETTINGS.contains(&name.as_str())
@@ -63,6 +63,9 @@ pub fn load(
             overrides.push((rest.to_lowercase().replace("__", "."), value));
         }
     }
+    // Where both names of a setting are there, ours wins over the older one.
+    synonyms.append(&mut overrides);
+    let overrides = synonyms;
     let mode = mode_of(file, &overrides)?;
     let settings: Settings = layers(mode, file, &overrides)?.try_deserialize()?;
     settings.validate().map_err(ConfigError::Invalid)?;
@@ -127,6 +130,8 @@ mod tests {
             ("PATH", "/bin"),
         ])
         .unwrap();
+        let both = with(&[("VTOX_REDIS__URL", "redis://ours"), ("REDIS_URL", "redis://older")]).unwrap();
+        assert_eq!(both.redis.url, "redis://ours");
         assert_eq!(settings.redis.url, "redis://redis:6379");
         assert_eq!(settings.worker.faults(), FaultSet::EMPTY.with(FaultType::Bearing));
         assert_eq!((settings.worker.port, settings.gateway.port), (9000, 8100));

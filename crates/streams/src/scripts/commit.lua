@@ -12,16 +12,18 @@ local function expect(key, wanted)
     return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind .. ', not a ' .. wanted)
   end
 end
-local wrong = expect(KEYS[1], 'hash') or expect(KEYS[2], 'stream')
-for i = 3, #KEYS do wrong = wrong or expect(KEYS[i], ARGV[3 + i]) end
+local wrong = expect(KEYS[1], 'hash')
 if wrong then return wrong end
-
 local token, from, to, count, group = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local row = redis.call('HMGET', KEYS[1], 'owner', 'cursor')
 if row[1] ~= token then return { 'fenced', row[1] or '' } end
 local cursor = row[2] or '0-0'
 if cursor == to and from ~= to then return { 'repeated', cursor } end
 if cursor ~= from then return { 'moved', cursor } end
+
+wrong = expect(KEYS[2], 'stream')
+for i = 3, #KEYS do wrong = wrong or expect(KEYS[i], ARGV[3 + i]) end
+if wrong then return wrong end
 
 local at = 4 + #KEYS
 while at <= #ARGV do

@@ -15,7 +15,18 @@ for i = 1, n do
   end
 end
 for i = 1, n do
-  redis.call('HSETNX', KEYS[i], 'cursor', '0-0')
+  if redis.call('HSETNX', KEYS[i], 'cursor', '0-0') == 1 then
+    -- What an earlier system trimmed away counts as read, or the lag would never end.
+    local trimmed = 0
+    if redis.call('EXISTS', KEYS[n + i]) == 1 then
+      local info = redis.call('XINFO', 'STREAM', KEYS[n + i])
+      for k = 1, #info, 2 do
+        if info[k] == 'entries-added' then trimmed = trimmed + info[k + 1] end
+        if info[k] == 'length' then trimmed = trimmed - info[k + 1] end
+      end
+    end
+    redis.call('HSET', KEYS[i], 'read', trimmed)
+  end
   redis.call('HSETNX', KEYS[i], 'read', 0)
   redis.call('HSET', KEYS[i], 'term', ARGV[1])
   local row = redis.call('HMGET', KEYS[i], 'owner', 'cursor', 'read', 'suspect')
