@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use vtox_e2e::{Cluster, ONE_AT_A_TIME, program};
-use vtox_test_support::{ProcessSignal, free_port};
+use vtox_test_support::{ProcessSignal, free_port, free_ports};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_service_stops_within_its_deadline_and_leaves_the_registry() {
@@ -61,7 +61,7 @@ fn up() -> Command {
     for name in ["GATEWAY", "COORDINATOR", "MONITOR", "BRIDGE"] {
         command.env(format!("VTOX_{name}__PORT"), free_port().to_string());
     }
-    command.env("WORKER_PORT", free_port().to_string()).env_remove("REDIS_URL");
+    command.env("WORKER_PORT", free_ports(6).to_string()).env_remove("REDIS_URL");
     command
 }
 

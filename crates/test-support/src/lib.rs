@@ -119,3 +119,17 @@ pub fn wait_for(limit: Duration, what: &str, mut condition: impl FnMut() -> bool
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// The first of `count` neighbouring ports nobody listens on, below the range from which the system hands out ports.
+///
+/// # Panics
+/// When there are none.
+pub fn free_ports(count: u16) -> u16 {
+    let start = 15_000 + (std::process::id() % 1_000) as u16 * 12;
+    (start..32_000)
+        .step_by(usize::from(count))
+        .find(|first| {
+            (*first..first + count).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+        })
+        .expect("free ports")
+}
