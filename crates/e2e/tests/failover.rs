@@ -123,21 +123,31 @@ async fn a_frozen_worker_wakes_up_after_its_partitions_moved() {
     let load = Load { vehicles: 40, interval: Duration::from_millis(100) };
     let fleet = Fleet::start(&cluster.gateway(), &cluster.redis.url(), load).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(!cluster.partitions_of("worker-1", "bearing").await.is_empty());
+    let mut owned = cluster.partitions_of("worker-1", "bearing").await;
+    owned.retain(|p| p != "bare");
+    let partition: Partition = owned[0].parse().unwrap();
+    // A commit that cannot be done is tried again and again: the worker has computed a batch when it freezes.
+    let state = partition.state(FaultType::Bearing);
+    let _: () = cluster.command(&["SET", &state, "not a hash"]).await;
+    let metrics = cluster.service("worker-1").url("/metrics");
+    let refused = async |reason: &str| {
+        let text = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
+        text.lines()
+            .any(|line| line.starts_with("vtox_worker_commits_refused_total") && line.contains(reason))
+    };
+    eventually(Duration::from_secs(10), "a commit that cannot be done", async || refused("error").await)
+        .await;
+    assert!(!refused("fenced").await);
     cluster.service("worker-1").signal(ProcessSignal::STOP);
     let frozen_ms = clock::epoch_ms();
+    let _: u64 = cluster.command(&["DEL", &state]).await;
     eventually(Duration::from_secs(10), "the other worker to take over", async || {
         fleet.ledger.answered_since(frozen_ms, FaultType::Bearing, &ids(load.vehicles))
     })
     .await;
     cluster.service("worker-1").signal(ProcessSignal::CONT);
-    let metrics = cluster.service("worker-1").url("/metrics");
-    eventually(Duration::from_secs(10), "a refused commit of the woken worker", async || {
-        let text = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
-        text.lines()
-            .any(|line| line.starts_with("vtox_worker_commits_refused_total") && line.contains("fenced"))
-    })
-    .await;
+    eventually(Duration::from_secs(10), "its late commit to be refused", async || refused("fenced").await)
+        .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_exact("frozen worker", &fleet.settle().await);
 }
