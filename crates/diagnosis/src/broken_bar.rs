@@ -6,19 +6,33 @@
 //! induction motors cage failures using MCSA", IEEE Trans. Ind. Appl. 38 (2002) 1045-1053. Cannot be seen: anything at
 //! a slip the block is too short to resolve.
 
+use serde::{Deserialize, Serialize};
 use vtox_protocol::{FaultType, MotorType, Verdict};
 
-use crate::findings::{Findings, Scale, insufficient, line, not_applicable};
+use crate::findings::{Findings, insufficient, line, not_applicable};
 use crate::fundamental::Fundamental;
 use crate::prepared::Prepared;
+use crate::scale::Scale;
 use crate::sidebands::{LOBE, Sideband, current_spectrum, pole_pairs, sideband};
 use crate::spectrum::{Spectrum, db};
 
 const FAULT: FaultType = FaultType::BrokenBar;
 
-/// Sum of the side bands below the fundamental, dB: sound rotors stay below about -54 dB, -50 to -45 dB calls for
-/// watching, above -45 dB at least one bar is broken or cracked (Thomson and Fenger).
-const LEVEL_DB: Scale = Scale { healthy: -60.0, warning: -50.0, fault: -45.0 };
+/// Levels at which the verdict changes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thresholds {
+    /// Sum of the side bands below the fundamental, dB: sound rotors stay below about -54 dB, -50 to -45 dB calls for
+    /// watching, above -45 dB at least one bar is broken or cracked (Thomson and Fenger).
+    pub level_db: Scale,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { level_db: Scale::new(-60.0, -50.0, -45.0) }
+    }
+}
+
 /// A lower side band alone must stand this far out of the floor: noise does so in 1 of 1000 bins.
 const ALONE_ABOVE_FLOOR_DB: f64 = 10.0;
 /// Each of two lines that mirror each other must; noise does so in 1 of 250 pairs.
@@ -74,7 +88,8 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     findings.feature("lower_sideband_db", lower.level_db());
     findings.feature_if("upper_sideband_db", pair.upper.map(|u| u.level_db()));
     findings.feature("sideband_above_floor_db", lower.above_floor_db);
-    findings.score = if pair.stands_out() { LEVEL_DB.score(level_db) } else { 0.0 };
+    findings.score =
+        if pair.stands_out() { prepared.thresholds.broken_bar.level_db.score(level_db) } else { 0.0 };
     findings.feature("normalized_fault_index", pair.sum());
     if pair.stands_out() {
         findings.feature_if("broken_bar_count", bar_count(prepared, f0, &distance, lower));

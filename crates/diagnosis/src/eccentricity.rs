@@ -6,19 +6,33 @@
 //! lines, but lower ones; that is why the level decides and not the mere presence. Cannot be seen: purely static
 //! eccentricity without rotor bars in the profile.
 
+use serde::{Deserialize, Serialize};
 use vtox_protocol::{FaultType, Verdict};
 
-use crate::findings::{Findings, Scale, insufficient, line};
+use crate::findings::{Findings, insufficient, line};
 use crate::fundamental::Fundamental;
 use crate::prepared::Prepared;
+use crate::scale::Scale;
 use crate::sidebands::{Sideband, current_spectrum, pole_pairs, sideband};
 use crate::spectrum::{Spectrum, db};
 
 const FAULT: FaultType = FaultType::Eccentricity;
 
-/// Level of the stronger of f0 +- fr below the fundamental, dB. Every rotor is a little eccentric and a little unbalanced: up to
-/// -55 dB is common in sound machines, -50 dB and above is what is reported for eccentricity of tens of percent of the gap.
-const LEVEL_DB: Scale = Scale { healthy: -62.0, warning: -53.0, fault: -46.0 };
+/// Levels at which the verdict changes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thresholds {
+    /// Level of the stronger of f0 +- fr below the fundamental, dB. Every rotor is a little eccentric and a little unbalanced: up to
+    /// -55 dB is common in sound machines, -50 dB and above is what is reported for eccentricity of tens of percent of the gap.
+    pub level_db: Scale,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { level_db: Scale::new(-62.0, -53.0, -46.0) }
+    }
+}
+
 /// Both lines of a pair must stand this far out of the floor to be one: in a search over a few bins noise does so in one of
 /// some thousand blocks.
 const PAIR_ABOVE_FLOOR_DB: f64 = 10.0;
@@ -68,7 +82,7 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     findings.feature("eccentricity_index", measured(&lines, 1.0).hypot(measured(&lines, 2.0)));
     findings.feature_if("static_ecc_ratio", slot_harmonic(prepared, spectrum, f0, &shaft).map(|s| s.ratio));
     match standing_out(&lines, 1.0) {
-        Some(ratio) => findings.score = LEVEL_DB.score(db(ratio)),
+        Some(ratio) => findings.score = prepared.thresholds.eccentricity.level_db.score(db(ratio)),
         None => findings.remark("no line at f0 +- fr stands out of the noise floor"),
     }
     if !shaft.measured {

@@ -140,28 +140,6 @@ pub(crate) fn severity_of(score: f64) -> Severity {
     }
 }
 
-/// The figures at which a score is 0, a warning and a fault; in between and above it is linear, and ends at 1. The
-/// figure may grow with the fault (`healthy < warning < fault`) or fall with it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Scale {
-    pub(crate) healthy: f64,
-    pub(crate) warning: f64,
-    pub(crate) fault: f64,
-}
-
-impl Scale {
-    pub(crate) fn score(self, value: f64) -> f64 {
-        let to_warning = (value - self.healthy) / (self.warning - self.healthy);
-        let beyond = (value - self.warning) / (self.fault - self.warning);
-        let score = if beyond < 0.0 {
-            WARNING_SCORE * to_warning
-        } else {
-            WARNING_SCORE + (FAULT_SCORE - WARNING_SCORE) * beyond
-        };
-        score.clamp(0.0, 1.0)
-    }
-}
-
 /// Shorthand for a line of evidence.
 pub(crate) fn line(
     name: impl Into<String>,
@@ -177,19 +155,6 @@ pub(crate) fn line(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_scale_runs_through_its_points_in_either_direction() {
-        for (scale, sign) in [
-            (Scale { healthy: 0.0, warning: 2.0, fault: 4.0 }, 1.0),
-            (Scale { healthy: 0.0, warning: -2.0, fault: -4.0 }, -1.0),
-        ] {
-            assert_eq!(scale.score(-5.0 * sign), 0.0);
-            assert!((scale.score(2.0 * sign) - WARNING_SCORE).abs() < 1e-12);
-            assert!((scale.score(4.0 * sign) - FAULT_SCORE).abs() < 1e-12);
-            assert_eq!(scale.score(100.0 * sign), 1.0);
-        }
-    }
 
     #[test]
     fn what_is_not_finite_never_leaves() {

@@ -6,31 +6,52 @@
 //! nothing of insulation.
 
 use realfft::num_complex::Complex;
+use serde::{Deserialize, Serialize};
 use vtox_protocol::{FaultType, Quantity, Verdict};
 
-use crate::findings::{Findings, Scale, insufficient, line};
+use crate::findings::{Findings, insufficient, line};
 use crate::fundamental::{self, phasor};
 use crate::prepared::Prepared;
+use crate::scale::Scale;
 use crate::signal::Signal;
 use crate::spectrum::Spectrum;
 
 const FAULT: FaultType = FaultType::Insulation;
 
-/// lg of the resistance at 40 degC in Mohm. 100 is what IEEE 43 asks of form-wound coils, 5 of random-wound ones and of machines
-/// below 1 kV, and below about 1 (its oldest rule: 1 + rated kV) a winding is not to be energised.
-const LG_RESISTANCE: Scale = Scale { healthy: 2.0, warning: 0.69897, fault: 0.0 };
-/// Multiples of the ISO 6469-3 limit: below 1 the vehicle may not be driven, below 2 there is no margin left.
-const ISOLATION_MULTIPLE: Scale = Scale { healthy: 10.0, warning: 2.0, fault: 1.0 };
+/// Figures at which the verdict changes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thresholds {
+    /// lg of the resistance at 40 degC in Mohm. 100 is what IEEE 43 asks of form-wound coils, 5 of random-wound ones and of machines
+    /// below 1 kV, and below about 1 (its oldest rule: 1 + rated kV) a winding is not to be energised.
+    pub lg_resistance: Scale,
+    /// Multiples of the ISO 6469-3 limit: below 1 the vehicle may not be driven, below 2 there is no margin left.
+    pub isolation_multiple: Scale,
+    /// Leakage that the limits of ISO 6469-3 allow at any voltage: 1 V / 500 ohm for AC circuits, 1 V / 100 ohm for DC.
+    pub leakage_a: Scale,
+    /// The resistive part alone has no business beyond the AC limit.
+    pub resistive_leakage_a: Scale,
+    /// tan delta: sound insulation stays below some percent (IEC 60034-27-3 for new windings: 2 to 5 %).
+    pub tan_delta: Scale,
+    /// Kelvin above the limit of the insulation class; 20 K too much leave a quarter of the life.
+    pub overtemperature_k: Scale,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            lg_resistance: Scale::new(2.0, 0.69897, 0.0),
+            isolation_multiple: Scale::new(10.0, 2.0, 1.0),
+            leakage_a: Scale::new(0.0, 2e-3, 10e-3),
+            resistive_leakage_a: Scale::new(0.0, 1e-3, 2e-3),
+            tan_delta: Scale::new(0.01, 0.05, 0.1),
+            overtemperature_k: Scale::new(-20.0, 0.0, 20.0),
+        }
+    }
+}
+
 /// A motor winding is an AC circuit connected to the DC bus: 500 ohm/V.
 const ISOLATION_OHM_PER_VOLT: f64 = 500.0;
-/// Leakage that the limits of ISO 6469-3 allow at any voltage: 1 V / 500 ohm for AC circuits, 1 V / 100 ohm for DC.
-const LEAKAGE_A: Scale = Scale { healthy: 0.0, warning: 2e-3, fault: 10e-3 };
-/// The resistive part alone has no business beyond the AC limit.
-const RESISTIVE_LEAKAGE_A: Scale = Scale { healthy: 0.0, warning: 1e-3, fault: 2e-3 };
-/// tan delta: sound insulation stays below some percent (IEC 60034-27-3 for new windings: 2 to 5 %).
-const TAN_DELTA: Scale = Scale { healthy: 0.01, warning: 0.05, fault: 0.1 };
-/// Kelvin above the limit of the insulation class; 20 K too much leave a quarter of the life.
-const OVERTEMPERATURE_K: Scale = Scale { healthy: -20.0, warning: 0.0, fault: 20.0 };
 /// Class F (IEC 60085), where the profile does not say.
 const CLASS_DEFAULT_C: f64 = 155.0;
 /// Where the correction to 40 degC is defined.
@@ -47,10 +68,10 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     findings.feature_if("leakage_current", leakage);
 
     if let Some(celsius) = temperature {
-        judge_temperature(&mut findings, celsius, prepared.profile.insulation_class_c);
+        judge_temperature(&mut findings, prepared, celsius);
     }
     if let Some(r) = resistance {
-        judge_resistance(&mut findings, r, temperature, voltage_v(prepared));
+        judge_resistance(&mut findings, prepared, r, temperature);
     }
     if let Some(amperes) = leakage {
         judge_leakage(&mut findings, prepared, amperes);
@@ -84,22 +105,22 @@ fn raise(findings: &mut Findings, score: f64) {
     findings.score = findings.score.max(score);
 }
 
-fn judge_temperature(findings: &mut Findings, celsius: f64, class_c: Option<f64>) {
-    let limit = class_c.filter(|c| c.is_finite()).unwrap_or(CLASS_DEFAULT_C);
+fn judge_temperature(findings: &mut Findings, prepared: &Prepared<'_>, celsius: f64) {
+    let limit = prepared.profile.insulation_class_c.filter(|c| c.is_finite()).unwrap_or(CLASS_DEFAULT_C);
     let excess_k = celsius - limit;
     findings.feature("temperature_c", celsius);
     findings.feature("temp_anomaly", excess_k.max(0.0));
     findings.feature("relative_life", 2f64.powf((-excess_k / 10.0).clamp(-10.0, 10.0)));
-    raise(findings, OVERTEMPERATURE_K.score(excess_k));
+    raise(findings, prepared.thresholds.insulation.overtemperature_k.score(excess_k));
     if excess_k > 0.0 {
-        if class_c.is_none() {
+        if prepared.profile.insulation_class_c.is_none() {
             findings.remark("insulation class unknown: 155 degC (class F) assumed");
         }
         findings.evidence.push(line("temperature", "degC", Some(limit), Some(celsius), None));
     }
 }
 
-fn judge_resistance(findings: &mut Findings, mohm: f64, temperature: Option<f64>, voltage: Option<f64>) {
+fn judge_resistance(findings: &mut Findings, prepared: &Prepared<'_>, mohm: f64, temperature: Option<f64>) {
     let corrected = match temperature.filter(|t| CORRECTION_RANGE_C.contains(t)) {
         Some(t) => mohm * 0.5f64.powf((40.0 - t) / 10.0),
         None => {
@@ -108,7 +129,7 @@ fn judge_resistance(findings: &mut Findings, mohm: f64, temperature: Option<f64>
         }
     };
     findings.feature("insulation_resistance_40c", corrected);
-    raise(findings, LG_RESISTANCE.score(corrected.max(1e-6).log10()));
+    raise(findings, prepared.thresholds.insulation.lg_resistance.score(corrected.max(1e-6).log10()));
     findings.evidence.push(line(
         "insulation resistance at 40 degC (IEEE 43)",
         "Mohm",
@@ -116,11 +137,11 @@ fn judge_resistance(findings: &mut Findings, mohm: f64, temperature: Option<f64>
         Some(corrected),
         None,
     ));
-    match voltage {
+    match voltage_v(prepared) {
         Some(volts) => {
             let limit = ISOLATION_OHM_PER_VOLT * volts * 1e-6;
             findings.feature("isolation_limit_multiple", mohm / limit);
-            raise(findings, ISOLATION_MULTIPLE.score(mohm / limit));
+            raise(findings, prepared.thresholds.insulation.isolation_multiple.score(mohm / limit));
             findings.evidence.push(line(
                 "isolation (ISO 6469-3, 500 ohm/V)",
                 "Mohm",
@@ -141,12 +162,12 @@ fn judge_leakage(findings: &mut Findings, prepared: &Prepared<'_>, amperes: f64)
             findings.feature("resistive_leakage_current", resistive);
             findings.feature("capacitive_leakage_current", capacitive);
             findings.feature("dielectric_loss", resistive / capacitive);
-            raise(findings, RESISTIVE_LEAKAGE_A.score(resistive));
-            raise(findings, TAN_DELTA.score(resistive / capacitive));
+            raise(findings, prepared.thresholds.insulation.resistive_leakage_a.score(resistive));
+            raise(findings, prepared.thresholds.insulation.tan_delta.score(resistive / capacitive));
             findings.evidence.push(line("resistive leakage", "A", Some(2e-3), Some(resistive), None));
         }
         None => {
-            raise(findings, LEAKAGE_A.score(amperes));
+            raise(findings, prepared.thresholds.insulation.leakage_a.score(amperes));
             findings.remark("leakage not split into resistive and capacitive part: that takes waveforms of it and of a voltage");
             findings.evidence.push(line("leakage current", "A", Some(2e-3), Some(amperes), None));
         }

@@ -4,7 +4,7 @@
 //!
 //! 1. [`Prepared::new`]: checked signals, spectra and the fundamental, computed once and only when asked for;
 //! 2. [`diagnose`]: the verdict of one block alone;
-//! 3. [`fold`]: that verdict folded into what is kept per vehicle and fault type, giving the verdict to publish.
+//! 3. [`follow`]: the same in the light of what is kept per vehicle and fault type, giving the verdict to publish.
 //!
 //! [`charts`] draws the small curves that go with a verdict when someone looks at it.
 //!
@@ -21,27 +21,35 @@ mod fold;
 mod fundamental;
 mod insulation;
 mod prepared;
+mod scale;
 mod sidebands;
 mod signal;
 mod spectrum;
 mod symmetrical;
+pub mod thresholds;
 mod turn_fault;
 
 use vtox_protocol::{FaultType, Verdict};
 
 pub use charts::charts;
 pub use findings::{FAULT_SCORE, WARNING_SCORE, model_version};
-pub use fold::{FoldedState, fold};
+pub use fold::{FoldedState, follow};
 pub use prepared::Prepared;
+pub use scale::Scale;
+pub use thresholds::Thresholds;
 
 /// Verdict of one block alone, without charts. Score and features are always finite; a score below
 /// [`WARNING_SCORE`] is normal, from [`FAULT_SCORE`] on a fault.
 pub fn diagnose(prepared: &Prepared<'_>, fault: FaultType) -> Verdict {
-    match fault {
+    let mut verdict = match fault {
         FaultType::TurnFault => turn_fault::diagnose(prepared),
         FaultType::Insulation => insulation::diagnose(prepared),
         FaultType::Bearing => bearing::diagnose(prepared),
         FaultType::Eccentricity => eccentricity::diagnose(prepared),
         FaultType::BrokenBar => broken_bar::diagnose(prepared),
+    };
+    if prepared.thresholds.overridden(fault) {
+        verdict.model_version.push_str("+configured");
     }
+    verdict
 }

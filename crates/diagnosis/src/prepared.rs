@@ -1,6 +1,7 @@
 //! What the detectors share, computed once per block and only when a detector asks.
 
 use std::cell::OnceCell;
+use std::sync::LazyLock;
 
 use realfft::num_complex::Complex;
 use vtox_protocol::{MotorProfile, MotorType, Quantity, SignalBlock};
@@ -8,6 +9,9 @@ use vtox_protocol::{MotorProfile, MotorType, Quantity, SignalBlock};
 use crate::fundamental::{self, Fundamental};
 use crate::signal::{Defect, Signal};
 use crate::spectrum::Spectrum;
+use crate::thresholds::Thresholds;
+
+static DEFAULT_THRESHOLDS: LazyLock<Thresholds> = LazyLock::new(Thresholds::default);
 
 /// Everything computed once per block and shared by the detectors: checked signals, spectra, fundamental. All of it
 /// lazily, so that a worker that owns one fault type pays for that one only. Not shared between threads; make one
@@ -16,6 +20,7 @@ use crate::spectrum::Spectrum;
 pub struct Prepared<'a> {
     pub(crate) block: &'a SignalBlock,
     pub(crate) profile: MotorProfile,
+    pub(crate) thresholds: &'a Thresholds,
     currents: [OnceCell<Result<Signal, Defect>>; 3],
     vibrations: [OnceCell<Result<Signal, Defect>>; 3],
     current_spectra: [OnceCell<Spectrum>; 3],
@@ -28,9 +33,19 @@ impl<'a> Prepared<'a> {
     /// Takes a block and what is known of the motor. What `profile` leaves open is taken from the profile the block
     /// brings along, if any.
     pub fn new(block: &'a SignalBlock, profile: &MotorProfile) -> Self {
+        Self::with_thresholds(block, profile, &DEFAULT_THRESHOLDS)
+    }
+
+    /// The same, judged by other thresholds than the detectors' own.
+    pub fn with_thresholds(
+        block: &'a SignalBlock,
+        profile: &MotorProfile,
+        thresholds: &'a Thresholds,
+    ) -> Self {
         Self {
             block,
             profile: merged(profile, block.profile.as_ref()),
+            thresholds,
             currents: Default::default(),
             vibrations: Default::default(),
             current_spectra: Default::default(),

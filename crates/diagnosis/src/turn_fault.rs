@@ -8,22 +8,36 @@
 use std::f64::consts::{PI, TAU};
 
 use realfft::num_complex::Complex;
+use serde::{Deserialize, Serialize};
 use vtox_protocol::{FaultType, Quantity, Verdict};
 
-use crate::findings::{Findings, Scale, insufficient, line};
+use crate::findings::{Findings, insufficient, line};
 use crate::fundamental::{Fundamental, phasor};
 use crate::prepared::Prepared;
+use crate::scale::Scale;
 use crate::signal::Signal;
 use crate::spectrum::wrap;
 use crate::symmetrical::Sequence;
 
 const FAULT: FaultType = FaultType::TurnFault;
 
-/// IEC 60034-1 allows 1 % negative-sequence voltage for long. A cage motor answers with about Z1 / Z2 = 6 times as much in
-/// its current (its starting current in multiples of the rated one), so up to 6 % needs no fault in the winding.
-const UNKNOWN_SUPPLY: Scale = Scale { healthy: 0.02, warning: 0.06, fault: 0.08 };
-/// With the supply's part taken off, what remains comes from sensor errors (class 1: below 1 %) and the winding itself.
-const KNOWN_SUPPLY: Scale = Scale { healthy: 0.01, warning: 0.03, fault: 0.05 };
+/// Negative- over positive-sequence current at which the verdict changes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thresholds {
+    /// IEC 60034-1 allows 1 % negative-sequence voltage for long. A cage motor answers with about Z1 / Z2 = 6 times as much in
+    /// its current (its starting current in multiples of the rated one), so up to 6 % needs no fault in the winding.
+    pub unknown_supply: Scale,
+    /// With the supply's part taken off, what remains comes from sensor errors (class 1: below 1 %) and the winding itself.
+    pub known_supply: Scale,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { unknown_supply: Scale::new(0.02, 0.06, 0.08), known_supply: Scale::new(0.01, 0.03, 0.05) }
+    }
+}
+
 /// Negative-sequence impedance in units of the positive-sequence one, at its smallest: see above.
 const SUPPLY_GAIN: f64 = 6.0;
 /// Share of the rated current below which the load counts as light; no-load currents of cage motors are 0.25 to 0.5 of it.
@@ -92,9 +106,12 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     let (excess, scale) = match &voltage {
         Some(v) => {
             findings.feature("supply_unbalance", v.negative_ratio());
-            ((sensed - SUPPLY_GAIN * light_load * v.negative_ratio()).max(0.0), KNOWN_SUPPLY)
+            (
+                (sensed - SUPPLY_GAIN * light_load * v.negative_ratio()).max(0.0),
+                prepared.thresholds.turn_fault.known_supply,
+            )
         }
-        None => (sensed, UNKNOWN_SUPPLY),
+        None => (sensed, prepared.thresholds.turn_fault.unknown_supply),
     };
     findings.feature("negative_sequence_excess", excess);
     findings.score = scale.score(excess);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use vtox_diagnosis::{FoldedState, Prepared, diagnose, fold};
+use vtox_diagnosis::{FoldedState, Prepared, follow};
 use vtox_protocol::{FaultType, MotorProfile, SignalBlock, Status, Verdict};
 
 use crate::manifest::{Confidence, Label, Recording};
@@ -94,7 +94,7 @@ pub struct Evaluation {
     pub records: Vec<RecordOutcome>,
 }
 
-/// Takes the blocks of one motor through `Prepared`, `diagnose` and `fold`, as the stream does: per fault type the verdict
+/// Takes the blocks of one motor through `Prepared` and `follow`, as the stream does: per fault type the verdict
 /// published after each block.
 pub fn diagnose_blocks<'a>(
     blocks: impl IntoIterator<Item = &'a SignalBlock>,
@@ -106,7 +106,7 @@ pub fn diagnose_blocks<'a>(
         let prepared = Prepared::new(block, profile);
         for fault in FaultType::ALL {
             let state = states.entry(fault).or_default();
-            let (verdict, next) = fold(state, diagnose(&prepared, fault));
+            let (verdict, next) = follow(&prepared, fault, state);
             *state = next;
             published.entry(fault).or_default().push(verdict);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use vtox_diagnosis::{FoldedState, Prepared, charts, diagnose, fold, model_version};
+use vtox_diagnosis::{FoldedState, Prepared, Thresholds, charts, follow, model_version};
 use vtox_protocol::{
     DiagnosisResult, EntryId, FaultType, Message, MotorProfile, Status, Undecodable, VehicleId, Verdict,
     decode_entry,
@@ -67,7 +67,14 @@ pub struct DeadLetter {
 const CHARTS_INTERVAL_MS: u64 = 1_000;
 
 /// Diagnoses a batch for all lanes of a partition.
-pub fn run(stream: &str, entries: &[Entry], jobs: &mut [LaneJob], worker: &str, now_ms: u64) {
+pub fn run(
+    stream: &str,
+    entries: &[Entry],
+    jobs: &mut [LaneJob],
+    thresholds: &Thresholds,
+    worker: &str,
+    now_ms: u64,
+) {
     for entry in entries {
         if !jobs.iter().any(|job| entry.id > job.cursor) {
             continue;
@@ -82,8 +89,8 @@ pub fn run(stream: &str, entries: &[Entry], jobs: &mut [LaneJob], worker: &str, 
         let metadata = entry.fields.get("metadata").map_or(&[][..], Vec::as_slice);
         let location = location_of(metadata);
         let profile = MotorProfile::default();
-        let prepared =
-            decoded.as_ref().ok().and_then(|m| m.block.as_ref().ok()).map(|b| Prepared::new(b, &profile));
+        let block = decoded.as_ref().ok().and_then(|m| m.block.as_ref().ok());
+        let prepared = block.map(|b| Prepared::with_thresholds(b, &profile, thresholds));
         for job in jobs.iter_mut().filter(|job| entry.id > job.cursor) {
             job.output.entries += 1;
             job.output.last = entry.id;
@@ -133,11 +140,11 @@ fn answer(
     let fault = job.fault;
     let (mut verdict, folded) = match (&message.block, prepared) {
         (Ok(_), Some(prepared)) => {
-            guarded("diagnosing", || fold(&vehicle.folded, diagnose(prepared, fault))).map_err(dead)?
+            guarded("diagnosing", || follow(prepared, fault, &vehicle.folded)).map_err(dead)?
         }
         (block, _) => {
             let reason = block.as_ref().err().cloned().unwrap_or_default();
-            fold(&vehicle.folded, insufficient(fault, reason))
+            (insufficient(fault, reason), vehicle.folded.after_unreadable())
         }
     };
     let changed = folded.status() != vehicle.folded.status();
@@ -223,7 +230,7 @@ mod tests {
         let entries = [entry(1, one_row), entry(2, "not json"), entry(3, "{}"), entry(4, one_row)];
         let mut jobs = [job(FaultType::Bearing, 0), job(FaultType::TurnFault, 2)];
         jobs[0].poison = Some(EntryId { ms: 4, seq: 0 });
-        run("motor_raw_data", &entries, &mut jobs, "w", 5_000);
+        run("motor_raw_data", &entries, &mut jobs, &Thresholds::default(), "w", 5_000);
         let ids = |o: &LaneOutput| o.results.iter().map(|r| r.original_message_id.ms).collect::<Vec<_>>();
         let dead = |o: &LaneOutput| o.dead_letters.iter().map(|d| d.entry.ms).collect::<Vec<_>>();
         assert_eq!((ids(&jobs[0].output), dead(&jobs[0].output)), (vec![1, 3], vec![2, 4]));

@@ -11,7 +11,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
-use vtox_diagnosis::{FoldedState, Prepared, charts, diagnose, fold};
+use vtox_diagnosis::{FoldedState, Prepared, charts, follow};
 use vtox_protocol::codec::{decode_binary, decode_json};
 use vtox_protocol::{FaultSet, MotorProfile};
 
@@ -55,11 +55,11 @@ async fn on_demand(
     let diagnosed = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let block = if binary { decode_binary(&body) } else { decode_json(&body) }?;
-        let prepared = Prepared::new(&block, &MotorProfile::default());
+        let prepared = Prepared::with_thresholds(&block, &MotorProfile::default(), &work.thresholds);
         let verdicts: BTreeMap<&str, _> = faults
             .iter()
             .map(|fault| {
-                let (mut verdict, _) = fold(&FoldedState::default(), diagnose(&prepared, fault));
+                let (mut verdict, _) = follow(&prepared, fault, &FoldedState::default());
                 verdict.charts = Some(charts(&prepared, fault));
                 (fault.name(), verdict)
             })

@@ -260,9 +260,10 @@ impl PartitionTask {
         let Ok(permit) = threads.acquire_owned().await else {
             return;
         };
+        let thresholds = self.work.thresholds.clone();
         let diagnose = move || {
             let _permit = permit;
-            batch::run(&stream, &batch, &mut jobs, &worker, now_ms);
+            batch::run(&stream, &batch, &mut jobs, &thresholds, &worker, now_ms);
             jobs
         };
         // Held while a detector runs and no longer: a commit that cannot be done must not hold up other partitions.

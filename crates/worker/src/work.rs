@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use tokio::sync::{RwLock, Semaphore};
+use vtox_diagnosis::Thresholds;
 use vtox_protocol::keys::{Partition, Topology};
 use vtox_protocol::{FaultSet, WorkerLoad};
 use vtox_service_kit::config::Worker as Settings;
@@ -25,6 +26,8 @@ pub struct Work {
     pub faults: FaultSet,
     /// Its settings.
     pub settings: Settings,
+    /// What verdicts are judged by.
+    pub thresholds: Arc<Thresholds>,
     /// Partitions; the enabled fault types in it are those of the start.
     pub topology: Topology,
     /// Connections.
@@ -81,6 +84,7 @@ impl Work {
             inboxes: Mutex::default(),
             buffered: AtomicUsize::new(0),
             buffered_bytes: AtomicUsize::new(0),
+            thresholds: Arc::new(service.settings.diagnosis.clone()),
             settings,
         }))
     }

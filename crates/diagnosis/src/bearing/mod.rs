@@ -9,30 +9,52 @@
 mod envelope;
 mod lines;
 
+use serde::{Deserialize, Serialize};
 use vtox_protocol::{BearingGeometry, FaultType, Verdict};
 
 use self::envelope::{Band, envelopes};
 use self::lines::{Family, HARMONICS, Part, families};
-use crate::findings::{Findings, Scale, insufficient, line};
+use crate::findings::{Findings, insufficient, line};
 use crate::prepared::Prepared;
+use crate::scale::Scale;
 use crate::signal::Signal;
 use crate::spectrum::median;
 
 const FAULT: FaultType = FaultType::Bearing;
 
-/// Depth of modulation at BPFO. Also in a sound bearing the elements pass under the load at this rate (variable
-/// compliance): modulating an amplitude fully and smoothly gives 4/3 + 1/3 = 1.67, misalignment somewhat more. Impacts go
-/// towards 2 for each of the lines.
-const OUTER_RACE_DEPTH: Scale = Scale { healthy: 1.0, warning: 2.3, fault: 3.0 };
-/// Depth of modulation at BPFI, 2 BSF and FTF, at which nothing passes under the load of a sound bearing.
-const OTHER_DEPTH: Scale = Scale { healthy: 0.6, warning: 1.2, fault: 1.8 };
+/// Figures at which the verdict changes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thresholds {
+    /// Depth of modulation at BPFO. Also in a sound bearing the elements pass under the load at this rate (variable
+    /// compliance): modulating an amplitude fully and smoothly gives 4/3 + 1/3 = 1.67, misalignment somewhat more. Impacts go
+    /// towards 2 for each of the lines.
+    pub outer_race_depth: Scale,
+    /// Depth of modulation at BPFI, 2 BSF and FTF, at which nothing passes under the load of a sound bearing.
+    pub other_depth: Scale,
+    /// Kurtosis of a turn or so of the waveform, median over the block so that single impacts do not count: 3 for noise.
+    pub typical_kurtosis: Scale,
+    /// ln of the level of vibration over its level in healthy running. Neighbouring zones of ISO 10816-3 / 20816-3 are about
+    /// a factor 1.6 to 2.5 apart: one zone of 2.5 up is a warning, two are a fault.
+    pub ln_growth: Scale,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            outer_race_depth: Scale::new(1.0, 2.3, 3.0),
+            other_depth: Scale::new(0.6, 1.2, 1.8),
+            typical_kurtosis: Scale::new(3.5, 5.0, 9.0),
+            ln_growth: Scale::new(0.4, 0.916, 1.83),
+        }
+    }
+}
+
 /// A family less surprising than this (-ln of its probability under noise) is none: about 6 in a million blocks.
 const SURPRISE_MIN: f64 = 12.0;
 /// Lines of depths A give modulated noise a kurtosis of their sum of A^2; beating tones have less than 0. At least this share
 /// of the former must be there.
 const NOISE_SHARE_MIN: f64 = 0.5;
-/// Kurtosis of a turn or so of the waveform, median over the block so that single impacts do not count: 3 for noise.
-const KURTOSIS: Scale = Scale { healthy: 3.5, warning: 5.0, fault: 9.0 };
 /// Stretches the median kurtosis is taken over.
 const STRETCHES: usize = 8;
 /// Impulsiveness alone may come from other things that knock: at most a warning where no rates can be looked for, and
@@ -58,16 +80,20 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     let shaft_hz = prepared.shaft_hz();
     findings.feature_if("speed_rpm", shaft_hz.map(|hz| 60.0 * hz));
 
-    let impulsive = KURTOSIS.score(typical_kurtosis(worst));
-    let searched =
-        prepared.profile.bearing.filter(usable).zip(shaft_hz).and_then(|(b, hz)| search(&axes, &b, hz));
+    let impulsive = prepared.thresholds.bearing.typical_kurtosis.score(typical_kurtosis(worst));
+    let searched = prepared
+        .profile
+        .bearing
+        .filter(usable)
+        .zip(shaft_hz)
+        .and_then(|(b, hz)| search(&prepared.thresholds.bearing, &axes, &b, hz));
     match searched {
         Some(found) => {
             findings.score = impulsive.min(IMPULSIVE_WITHOUT_LINES_MAX);
             match found {
                 Some(found) => {
-                    let depth = score(&found.family);
-                    if found.family.depth >= scale(found.family.part).healthy {
+                    let depth = score(&prepared.thresholds.bearing, &found.family);
+                    if found.family.depth >= scale(&prepared.thresholds.bearing, found.family.part).healthy {
                         // Impulsive at the right rate is no foreign knocking: two signs that agree.
                         findings.score = 1.0 - (1.0 - depth) * (1.0 - impulsive);
                     }
@@ -106,7 +132,12 @@ struct Found {
 }
 
 /// None where no part's lines can be resolved; Some(None) where none are there.
-fn search(axes: &[&Signal], bearing: &BearingGeometry, shaft_hz: f64) -> Option<Option<Found>> {
+fn search(
+    thresholds: &Thresholds,
+    axes: &[&Signal],
+    bearing: &BearingGeometry,
+    shaft_hz: f64,
+) -> Option<Option<Found>> {
     let width_min_hz = BAND_WIDTH_MIN * bearing.bpfi_per_rev().max(2.0 * bearing.bsf_per_rev()) * shaft_hz;
     let mut candidates = Vec::new();
     for signal in axes {
@@ -126,20 +157,22 @@ fn search(axes: &[&Signal], bearing: &BearingGeometry, shaft_hz: f64) -> Option<
             .filter(|c| c.family.surprise - looked_at >= SURPRISE_MIN)
             .filter(|c| c.kurtosis >= NOISE_SHARE_MIN * c.family.depth_squared)
             .max_by(|a, b| {
-                score(&a.family).total_cmp(&score(&b.family)).then(a.family.depth.total_cmp(&b.family.depth))
+                score(thresholds, &a.family)
+                    .total_cmp(&score(thresholds, &b.family))
+                    .then(a.family.depth.total_cmp(&b.family.depth))
             }),
     )
 }
 
-const fn scale(part: Part) -> Scale {
+fn scale(thresholds: &Thresholds, part: Part) -> Scale {
     match part {
-        Part::OuterRace => OUTER_RACE_DEPTH,
-        Part::InnerRace | Part::Element | Part::Cage => OTHER_DEPTH,
+        Part::OuterRace => thresholds.outer_race_depth,
+        Part::InnerRace | Part::Element | Part::Cage => thresholds.other_depth,
     }
 }
 
-fn score(family: &Family) -> f64 {
-    scale(family.part).score(family.depth)
+fn score(thresholds: &Thresholds, family: &Family) -> f64 {
+    scale(thresholds, family.part).score(family.depth)
 }
 
 fn report(findings: &mut Findings, found: &Found) {

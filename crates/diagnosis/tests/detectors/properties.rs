@@ -2,7 +2,7 @@
 
 use crate::common::{Currents, Vibration, bearing, profile};
 use proptest::prelude::*;
-use vtox_diagnosis::{FoldedState, Prepared, charts, diagnose, fold};
+use vtox_diagnosis::{FoldedState, Prepared, charts, diagnose, follow};
 use vtox_protocol::{Channel, FaultType, MotorProfile, Quantity, SignalBlock, Status, Verdict};
 
 const SAMPLED: [Quantity; 8] = [
@@ -77,14 +77,14 @@ proptest! {
             ..MotorProfile::default()
         };
         let mut state = FoldedState::default();
-        for verdict in all(&block, &profile) {
-            let (verdict, next) = fold(&state, verdict);
+        let prepared = Prepared::new(&block, &profile);
+        for fault in FaultType::ALL {
+            let (verdict, next) = follow(&prepared, fault, &state);
             prop_assert!((0.0..=1.0).contains(&verdict.score), "{verdict:?}");
             prop_assert!(verdict.features.values().all(|v| v.is_finite()), "{verdict:?}");
             prop_assert!(verdict.status.is_evidence() || (verdict.score == 0.0 && verdict.reason.is_some()));
             state = next;
         }
-        let prepared = Prepared::new(&block, &profile);
         for fault in FaultType::ALL {
             let charts = charts(&prepared, fault);
             for curve in charts.time_series.values().chain(charts.frequency_spectrum.values()) {

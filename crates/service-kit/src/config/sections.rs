@@ -51,6 +51,7 @@ pub struct Settings {
     pub worker: Worker,
     pub monitor: Monitor,
     pub bridge: Bridge,
+    pub diagnosis: vtox_diagnosis::Thresholds,
     pub telemetry: Telemetry,
 }
 

@@ -1,31 +1,27 @@
-//! Folding the verdicts of one vehicle and fault type over time.
+//! Following one vehicle and fault type over time.
 //!
 //! Rising: a block that shows a clear fault is published as a fault at once. Falling: the score sinks slowly and an alarm is
-//! held until it has sunk clearly below its threshold, so that it does not flap. Beside that, for figures that say little
-//! by themselves but much by their change, a baseline is learnt in healthy running.
+//! held until it has sunk clearly below its threshold, so that it does not flap. Beside that a detector may keep something
+//! of its own of the vehicle: what healthy running looks like ([`level`]).
+
+mod level;
 
 use serde::{Deserialize, Serialize};
 use vtox_protocol::{FaultType, Status, Verdict};
 
-use crate::findings::{FAULT_SCORE, Scale, WARNING_SCORE, line, severity_of, status_of};
+use self::level::Level;
+use crate::findings::{FAULT_SCORE, WARNING_SCORE, severity_of, status_of};
+use crate::prepared::Prepared;
+use crate::thresholds::Thresholds;
 
 /// Layout of [`FoldedState`]; a state of another layout is begun anew.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Share of a new score in the smoothed one.
 const SMOOTHING: f64 = 0.4;
 /// An alarm ends when the smoothed score is this far below the threshold at which it began.
 const HYSTERESIS: f64 = 0.08;
-/// Healthy blocks before a baseline is believed.
-const BASELINE_BLOCKS: u32 = 8;
-/// Share of a healthy block in the baseline once it is learnt: slow, so that it does not follow a growing fault.
-const BASELINE_DRIFT: f64 = 0.02;
-/// Vibration depends on speed; beyond this relative change of speed levels are not compared.
-const SPEED_CHANGE_MAX: f64 = 0.1;
-/// ln of vibration RMS over its baseline. Neighbouring zones of ISO 10816-3 / 20816-3 are about a factor 1.6 to 2.5 apart:
-/// one zone of 2.5 up is a warning, two are a fault.
-const VIBRATION_GROWTH: Scale = Scale { healthy: 0.4, warning: 0.916, fault: 1.83 };
 
-/// What is kept per vehicle and fault type. Small, versioned, and good for nothing but [`fold`].
+/// What is kept per vehicle and fault type. Small, versioned, and good for nothing but [`follow`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FoldedState {
@@ -40,15 +36,7 @@ pub struct FoldedState {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    baseline: Option<Baseline>,
-}
-
-/// A figure in healthy running.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Baseline {
-    blocks: u32,
-    ln_level: f32,
-    speed_rpm: f32,
+    level: Option<Level>,
 }
 
 impl FoldedState {
@@ -62,27 +50,41 @@ impl FoldedState {
         (self.blocks, self.without_evidence)
     }
 
-    fn usable(&self) -> bool {
-        let baseline_finite = self.baseline.is_none_or(|b| b.ln_level.is_finite() && b.speed_rpm.is_finite());
-        self.version == VERSION && (0.0..=1.0).contains(&self.score) && baseline_finite
+    /// The state after a block that no detector could read.
+    pub fn after_unreadable(&self) -> Self {
+        let mut state = self.usable_or_new();
+        state.without_evidence = state.without_evidence.saturating_add(1);
+        state
+    }
+
+    fn usable_or_new(&self) -> Self {
+        let usable = self.version == VERSION
+            && (0.0..=1.0).contains(&self.score)
+            && self.level.is_none_or(|level| level.usable());
+        if usable { self.clone() } else { Self { version: VERSION, ..Self::default() } }
     }
 }
 
-/// Folds the verdict of one block into what is known of the vehicle: the verdict to publish, and the state to keep. Pure, and
-/// in stream order. Verdicts without evidence pass through and are only counted. The published score lies in the band
-/// of the published status, also while an alarm is held.
-pub fn fold(previous: &FoldedState, mut verdict: Verdict) -> (Verdict, FoldedState) {
-    let mut state = if previous.usable() {
-        previous.clone()
-    } else {
-        FoldedState { version: VERSION, ..FoldedState::default() }
-    };
-    if !verdict.status.is_evidence() {
-        state.without_evidence = state.without_evidence.saturating_add(1);
-        return (verdict, state);
-    }
-    state.baseline = follow_level(state.baseline, &mut verdict);
+/// Diagnoses a block in the light of the vehicle's past: the verdict to publish, and the state to keep. Pure, and in stream
+/// order. Verdicts without evidence pass through and are only counted. The published score lies in the band of the
+/// published status, also while an alarm is held.
+pub fn follow(prepared: &Prepared<'_>, fault: FaultType, previous: &FoldedState) -> (Verdict, FoldedState) {
+    fold(prepared.thresholds, fault, previous, crate::diagnose(prepared, fault))
+}
 
+fn fold(
+    thresholds: &Thresholds,
+    fault: FaultType,
+    previous: &FoldedState,
+    mut verdict: Verdict,
+) -> (Verdict, FoldedState) {
+    if !verdict.status.is_evidence() {
+        return (verdict, previous.after_unreadable());
+    }
+    let mut state = previous.usable_or_new();
+    if fault == FaultType::Bearing {
+        state.level = level::follow(state.level, thresholds.bearing.ln_growth, &mut verdict);
+    }
     let score = if state.blocks == 0 || verdict.score >= FAULT_SCORE {
         verdict.score.max(f64::from(state.score))
     } else {
@@ -119,52 +121,6 @@ fn within_band(status: Status, score: f64) -> f64 {
     }
 }
 
-/// Learns the vibration level of healthy running and raises the score of a verdict whose level has grown out of it.
-/// Scale-free: only the ratio counts.
-fn follow_level(baseline: Option<Baseline>, verdict: &mut Verdict) -> Option<Baseline> {
-    if !verdict.model_version.starts_with(FaultType::Bearing.name()) {
-        return baseline;
-    }
-    let figure = |name: &str| verdict.features.get(name).copied().filter(|v| v.is_finite() && *v > 0.0);
-    let (Some(rms), Some(speed_rpm)) = (figure("vibration_rms"), figure("speed_rpm")) else {
-        return baseline;
-    };
-    let ln_level = rms.ln();
-    let Some(mut known) = baseline else {
-        return (verdict.status == Status::Normal).then_some(Baseline {
-            blocks: 1,
-            ln_level: ln_level as f32,
-            speed_rpm: speed_rpm as f32,
-        });
-    };
-    if (speed_rpm / f64::from(known.speed_rpm) - 1.0).abs() > SPEED_CHANGE_MAX {
-        return baseline;
-    }
-    let growth = ln_level - f64::from(known.ln_level);
-    let learnt = known.blocks >= BASELINE_BLOCKS;
-    if learnt {
-        let score = VIBRATION_GROWTH.score(growth);
-        verdict.features.insert("vibration_growth".to_owned(), growth.exp());
-        if score > verdict.score {
-            verdict.score = score;
-            if score >= WARNING_SCORE {
-                let found = Some(growth.exp());
-                verdict.evidence.push(line("vibration over its healthy level", "", Some(1.0), found, None));
-                verdict.advice.get_or_insert_with(|| {
-                    "Vibration has grown at unchanged speed: look for a loose mount first, then inspect the bearing."
-                        .to_owned()
-                });
-            }
-        }
-    }
-    if status_of(verdict.score) == Status::Normal {
-        let share = if learnt { BASELINE_DRIFT } else { 1.0 / f64::from(known.blocks + 1) };
-        known.ln_level += (share * growth) as f32;
-        known.blocks = known.blocks.saturating_add(1);
-    }
-    Some(known)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -183,13 +139,18 @@ mod tests {
         findings.verdict(FaultType::Bearing)
     }
 
+    fn fold_default(previous: &FoldedState, verdict: Verdict) -> (Verdict, FoldedState) {
+        let fault = FaultType::ALL.into_iter().find(|f| verdict.model_version.starts_with(f.name())).unwrap();
+        fold(&Thresholds::default(), fault, previous, verdict)
+    }
+
     /// Folds verdicts one after the other and gives what was published.
     fn run(verdicts: impl IntoIterator<Item = Verdict>) -> (Vec<Verdict>, FoldedState) {
         let mut state = FoldedState::default();
         let published = verdicts
             .into_iter()
             .map(|v| {
-                let (published, next) = fold(&state, v);
+                let (published, next) = fold_default(&state, v);
                 state = next;
                 published
             })
@@ -223,7 +184,7 @@ mod tests {
     fn without_evidence_nothing_changes_but_the_count() {
         let (_, before) = run([0.4, 0.5].map(|s| verdict(FaultType::Bearing, s)));
         let blind = insufficient(FaultType::Bearing, "no channel");
-        let (published, after) = fold(&before, blind.clone());
+        let (published, after) = fold_default(&before, blind.clone());
         assert_eq!(published, blind);
         assert_eq!(after, FoldedState { without_evidence: 1, ..before });
     }
@@ -266,12 +227,13 @@ mod tests {
 
         #[test]
         fn any_stored_state_is_survived(score in any::<f32>(), ln in any::<f32>(), speed in any::<f32>(), rms in 1e-9..1e9f64) {
-            let baseline = Some(Baseline { blocks: 20, ln_level: ln, speed_rpm: speed });
-            let state = FoldedState { version: VERSION, blocks: 3, score, baseline, ..FoldedState::default() };
-            let (published, next) = fold(&state, vibration(rms, 1500.0));
+            let level = serde_json::json!({"blocks": 20, "ln_level": ln, "speed_rpm": speed});
+            let level = serde_json::from_value(level).ok();
+            let state = FoldedState { version: VERSION, blocks: 3, score, level, ..FoldedState::default() };
+            let (published, next) = fold_default(&state, vibration(rms, 1500.0));
             prop_assert!((0.0..=1.0).contains(&published.score));
             prop_assert!(published.features.values().all(|v| v.is_finite()));
-            prop_assert!(next.usable());
+            prop_assert!(next.usable_or_new() == next);
         }
     }
 }
