@@ -21,6 +21,7 @@ mod fold;
 mod fundamental;
 mod insulation;
 mod prepared;
+mod quality;
 mod scale;
 mod sidebands;
 mod signal;
@@ -48,6 +49,9 @@ pub fn diagnose(prepared: &Prepared<'_>, fault: FaultType) -> Verdict {
         FaultType::Eccentricity => eccentricity::diagnose(prepared),
         FaultType::BrokenBar => broken_bar::diagnose(prepared),
     };
+    if verdict.status.is_evidence() {
+        quality::remark(prepared, fault, &mut verdict);
+    }
     if prepared.thresholds.overridden(fault) {
         verdict.model_version.push_str("+configured");
     }

@@ -128,6 +128,9 @@ impl<'a> Prepared<'a> {
     }
 
     pub(crate) fn signal(&self, quantity: Quantity) -> Result<Signal, Defect> {
+        if self.block.contradicting_rate_hz.is_some() {
+            return Err(Defect::ContradictoryRate);
+        }
         Signal::new(self.block.channel(quantity).ok_or(Defect::Absent)?)
     }
 }

@@ -1,6 +1,8 @@
 //! One channel made ready for analysis: checked, without its mean, scaled to unit RMS.
 
-use vtox_protocol::Channel;
+use vtox_protocol::{Channel, Quantity};
+
+use crate::spectrum::median;
 
 /// Fewer samples than this carry no spectrum worth looking at.
 const SAMPLES_MIN: usize = 64;
@@ -11,8 +13,21 @@ const RAIL: f64 = 0.998;
 /// A pure sine spends 4 % of its time at the rail, one of an 8-bit converter at half scale 11 %; a
 /// sine clipped at 95 % of its peak spends 20 %.
 const CLIPPED_FRACTION_MAX: f64 = 0.18;
+/// A sine clipped so hard that it spends more than this at the rail (below 60 % of its peak) has lost its shape.
+const RAILED_FRACTION_MAX: f64 = 0.6;
+/// Fewer equal samples in a row may come from a coarse converter.
+const HELD_MIN: usize = 8;
+/// A held value that was lost ends in a jump of at least this many RMS; a coarse converter moves by one step.
+const HELD_JUMP: f64 = 0.1;
+/// Held samples that are still no dropout, as a fraction of the block.
+const HELD_FRACTION_MAX: f64 = 0.02;
 /// Longest stretch of one and the same value, as a fraction of the block, that is no dropout.
 const DROPOUT_FRACTION_MAX: f64 = 0.05;
+/// A current this many times its typical magnitude for one sample is no current: the peak of a sine is 1.4 times the
+/// median of its magnitude.
+const SPIKE_RATIO: f64 = 6.0;
+/// More spikes than this, as a fraction of the block, are left alone: they may be the signal.
+const SPIKE_FRACTION_MAX: f64 = 0.01;
 
 /// Why a channel cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +37,9 @@ pub(crate) enum Defect {
     NotFinite,
     Flat,
     Dropout,
+    Railed,
     BadRate,
+    ContradictoryRate,
 }
 
 impl Defect {
@@ -33,10 +50,25 @@ impl Defect {
             Self::TooShort => "has fewer than 64 samples",
             Self::NotFinite => "holds values that are not finite",
             Self::Flat => "is constant (sensor not connected?)",
-            Self::Dropout => "stands still for more than 5 % of the block (dropout)",
+            Self::Dropout => "stands still in between (dropout)",
+            Self::Railed => "is at the limit of its range most of the time (sensor range too small?)",
             Self::BadRate => "has no usable sampling rate",
+            Self::ContradictoryRate => {
+                "has a sampling rate that its times contradict: correct one of the two"
+            }
         }
     }
+}
+
+/// What limits a channel that can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Flaws {
+    /// The tops are cut off.
+    pub(crate) clipped: bool,
+    /// Short stretches in which the value stands still.
+    pub(crate) dropouts: usize,
+    /// Single wild samples that were replaced.
+    pub(crate) spikes: usize,
 }
 
 /// A checked channel.
@@ -49,8 +81,8 @@ pub(crate) struct Signal {
     pub(crate) rms: f64,
     /// Sampling rate, Hz.
     pub(crate) rate_hz: f64,
-    /// Whether the tops are cut off.
-    pub(crate) clipped: bool,
+    /// What limits it.
+    pub(crate) flaws: Flaws,
 }
 
 impl Signal {
@@ -59,31 +91,34 @@ impl Signal {
         if !(rate_hz.is_finite() && rate_hz > 0.0) {
             return Err(Defect::BadRate);
         }
-        let raw = &channel.samples;
-        if raw.len() < SAMPLES_MIN {
+        if channel.samples.len() < SAMPLES_MIN {
             return Err(Defect::TooShort);
         }
-        let n = raw.len() as f64;
-        let (mut sum, mut largest) = (0.0f64, 0.0f64);
-        for &x in raw {
-            let x = f64::from(x);
-            sum += x;
-            largest = largest.max(x.abs());
+        let mut samples: Vec<f64> = channel.samples.iter().map(|&x| f64::from(x)).collect();
+        let mut flaws = Flaws::default();
+        let current = Quantity::CURRENTS.contains(&channel.quantity);
+        let (mut rms, largest) = centre(&mut samples)?;
+        if current && largest > 0.5 * SPIKE_RATIO * rms {
+            flaws.spikes = replace_spikes(&mut samples);
+            (rms, _) = centre(&mut samples)?;
         }
-        if !sum.is_finite() {
-            return Err(Defect::NotFinite);
+        // Inverter voltages jump between levels by nature; other channels are waveforms.
+        if current || Quantity::VIBRATIONS.contains(&channel.quantity) {
+            let held = Held::find(&samples, rms);
+            let n = samples.len() as f64;
+            if held.longest as f64 > DROPOUT_FRACTION_MAX * n || held.samples as f64 > HELD_FRACTION_MAX * n {
+                return Err(Defect::Dropout);
+            }
+            flaws.dropouts = held.stretches;
+            let railed = railed_fraction(&samples);
+            if railed > RAILED_FRACTION_MAX {
+                return Err(Defect::Railed);
+            }
+            flaws.clipped = railed > CLIPPED_FRACTION_MAX;
         }
-        let mean = sum / n;
-        let rms = (raw.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n).sqrt();
-        if !rms.is_finite() || rms <= largest * FLAT_RATIO || rms < f64::MIN_POSITIVE {
-            return Err(Defect::Flat);
-        }
-        if longest_run(raw) as f64 > DROPOUT_FRACTION_MAX * n {
-            return Err(Defect::Dropout);
-        }
-        let samples: Vec<f64> = raw.iter().map(|&x| (f64::from(x) - mean) / rms).collect();
-        let clipped = is_clipped(&samples);
-        Ok(Self { samples, rms, rate_hz, clipped })
+        let per_rms = 1.0 / rms;
+        samples.iter_mut().for_each(|x| *x *= per_rms);
+        Ok(Self { samples, rms, rate_hz, flaws })
     }
 
     /// Length, s.
@@ -92,26 +127,96 @@ impl Signal {
     }
 }
 
-fn longest_run(samples: &[f32]) -> usize {
-    let (mut longest, mut run, mut last) = (0, 0, f32::NAN);
-    for &x in samples {
-        run = if x == last { run + 1 } else { 1 };
-        last = x;
-        longest = longest.max(run);
+/// Takes the mean off; gives RMS and largest magnitude of what remains.
+fn centre(samples: &mut [f64]) -> Result<(f64, f64), Defect> {
+    let n = samples.len() as f64;
+    let (mut sum, mut offset) = (0.0f64, 0.0f64);
+    for x in samples.iter() {
+        sum += x;
+        offset = offset.max(x.abs());
     }
-    longest
+    if !sum.is_finite() {
+        return Err(Defect::NotFinite);
+    }
+    let mean = sum / n;
+    let (mut power, mut largest) = (0.0f64, 0.0f64);
+    for x in samples.iter_mut() {
+        *x -= mean;
+        power += *x * *x;
+        largest = largest.max(x.abs());
+    }
+    let rms = (power / n).sqrt();
+    if !rms.is_finite() || rms <= offset * FLAT_RATIO || rms < f64::MIN_POSITIVE {
+        return Err(Defect::Flat);
+    }
+    Ok((rms, largest))
 }
 
-fn is_clipped(samples: &[f64]) -> bool {
-    let (low, high) = samples.iter().fold((0.0f64, 0.0f64), |(l, h), &x| (l.min(x), h.max(x)));
+/// Replaces single samples far beyond a current's typical magnitude by the mean of their neighbours (interference, bit
+/// errors); gives their number.
+fn replace_spikes(samples: &mut [f64]) -> usize {
+    let middle = median(&mut samples.to_vec());
+    let typical = median(&mut samples.iter().map(|x| (x - middle).abs()).collect::<Vec<_>>());
+    let limit = SPIKE_RATIO * typical;
+    let wild: Vec<usize> = (0..samples.len()).filter(|&i| (samples[i] - middle).abs() > limit).collect();
+    let alone = wild.windows(2).all(|w| w[1] - w[0] > 1);
+    if limit <= 0.0 || !alone || wild.len() as f64 > SPIKE_FRACTION_MAX * samples.len() as f64 {
+        return 0;
+    }
+    for &i in &wild {
+        let before = if i > 0 { samples[i - 1] } else { samples[i + 1] };
+        let after = samples.get(i + 1).copied().unwrap_or(before);
+        samples[i] = 0.5 * (before + after);
+    }
+    wild.len()
+}
+
+/// Stretches in which the value stands still and not at the limit of its range.
+struct Held {
+    /// Samples of the longest, whatever its end.
+    longest: usize,
+    /// Of those that end in a jump: how many, and their samples.
+    stretches: usize,
+    samples: usize,
+}
+
+impl Held {
+    fn find(samples: &[f64], rms: f64) -> Self {
+        let (low, high) = extremes(samples);
+        let mut held = Self { longest: 0, stretches: 0, samples: 0 };
+        let mut start = 0;
+        for i in 1..=samples.len() {
+            if i < samples.len() && samples[i] == samples[start] {
+                continue;
+            }
+            let (length, value) = (i - start, samples[start]);
+            if length >= HELD_MIN && value < RAIL * high && value > RAIL * low {
+                let jumps = |at: Option<&f64>| at.is_some_and(|x| (x - value).abs() > HELD_JUMP * rms);
+                held.longest = held.longest.max(length);
+                if jumps(samples.get(i)) || jumps(start.checked_sub(1).and_then(|b| samples.get(b))) {
+                    held.stretches += 1;
+                    held.samples += length;
+                }
+            }
+            start = i;
+        }
+        held
+    }
+}
+
+fn extremes(samples: &[f64]) -> (f64, f64) {
+    samples.iter().fold((0.0f64, 0.0f64), |(l, h), &x| (l.min(x), h.max(x)))
+}
+
+fn railed_fraction(samples: &[f64]) -> f64 {
+    let (low, high) = extremes(samples);
     let at_rail = samples.iter().filter(|&&x| x >= RAIL * high || x <= RAIL * low).count();
-    at_rail as f64 > CLIPPED_FRACTION_MAX * samples.len() as f64
+    at_rail as f64 / samples.len() as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vtox_protocol::Quantity;
 
     fn channel(samples: Vec<f32>) -> Channel {
         Channel { quantity: Quantity::CurrentA, rate_hz: 8000.0, samples }
@@ -127,6 +232,9 @@ mod tests {
         let mut holed = sine.clone();
         holed[400..500].fill(0.0);
         assert_eq!(Signal::new(&channel(holed)).unwrap_err(), Defect::Dropout);
+        let mut railed = sine.clone();
+        railed.iter_mut().for_each(|x| *x = x.clamp(-0.3, 0.3));
+        assert_eq!(Signal::new(&channel(railed)).unwrap_err(), Defect::Railed);
         let mut bad = sine;
         bad[7] = f32::NAN;
         assert_eq!(Signal::new(&channel(bad)).unwrap_err(), Defect::NotFinite);
@@ -137,7 +245,42 @@ mod tests {
         let sine = |cut: f32, step: f32| -> Vec<f32> {
             (0..4000).map(|i| ((i as f32 * 0.0713).sin().clamp(-cut, cut) / step).round() * step).collect()
         };
-        assert!(Signal::new(&channel(sine(0.9, 1e-4))).unwrap().clipped);
-        assert!(!Signal::new(&channel(sine(1.0, 1.0 / 60.0))).unwrap().clipped);
+        assert!(Signal::new(&channel(sine(0.9, 1e-4))).unwrap().flaws.clipped);
+        assert!(!Signal::new(&channel(sine(1.0, 1.0 / 60.0))).unwrap().flaws.clipped);
+    }
+
+    #[test]
+    fn lost_samples_are_told_from_a_coarse_converter() {
+        let sine: Vec<f32> = (0..8000).map(|i| (i as f32 * 0.0393).sin()).collect();
+        let mut holed = sine.clone();
+        for start in [1030, 5040] {
+            holed[start..start + 30].fill(sine[start]);
+        }
+        let signal = Signal::new(&channel(holed.clone())).unwrap();
+        assert_eq!(signal.flaws, Flaws { dropouts: 2, ..Flaws::default() });
+        for start in (0..8000).step_by(400) {
+            holed[start + 40..start + 60].fill(0.0);
+        }
+        assert_eq!(Signal::new(&channel(holed)).unwrap_err(), Defect::Dropout);
+        // 5 Hz through an 8-bit converter: many samples per step.
+        let coarse = (0..8000).map(|i| ((i as f32 * 0.0039).sin() * 60.0).round() / 60.0).collect();
+        assert_eq!(Signal::new(&channel(coarse)).unwrap().flaws.dropouts, 0);
+    }
+
+    #[test]
+    fn single_wild_samples_of_a_current_are_replaced() {
+        let sine: Vec<f32> = (0..800).map(|i| 10.0 * (i as f32 * 0.0393).sin()).collect();
+        let clean = Signal::new(&channel(sine.clone())).unwrap();
+        let mut spiked = sine.clone();
+        spiked[123] = 1e6;
+        spiked[456] = -500.0;
+        let repaired = Signal::new(&channel(spiked)).unwrap();
+        assert_eq!(repaired.flaws.spikes, 2);
+        assert!((repaired.rms / clean.rms - 1.0).abs() < 1e-3, "{} {}", repaired.rms, clean.rms);
+        // A vibration may be nothing but impacts.
+        let mut impact = sine;
+        impact[123] = 1e6;
+        let vibration = Channel { quantity: Quantity::VibrationX, rate_hz: 8000.0, samples: impact };
+        assert_eq!(Signal::new(&vibration).unwrap().flaws.spikes, 0);
     }
 }

@@ -118,9 +118,6 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     if voltage.is_none() {
         findings.remark("no phase voltages: an unbalanced supply cannot be told from a small winding fault");
     }
-    if signals.iter().any(|s| s.clipped) {
-        findings.remark("a current is clipped");
-    }
 
     let phase = faulted_phase(&current, voltage.as_ref(), reversed);
     findings.feature("faulted_phase", phase as f64);

@@ -37,6 +37,8 @@ pub struct SignalBlock {
     /// Largest deviation of a sampling instant from the even grid, in sampling periods, where
     /// the sender gave times.
     pub clock_jitter: Option<f64>,
+    /// Sampling rate that the sender's times show, Hz, where it is not the one given: one of the two is wrong.
+    pub contradicting_rate_hz: Option<f64>,
     /// What is known of the motor, where the sender says it with the block.
     pub profile: Option<MotorProfile>,
 }
@@ -49,6 +51,7 @@ impl Default for SignalBlock {
             readings: BTreeMap::new(),
             synchronous: true,
             clock_jitter: None,
+            contradicting_rate_hz: None,
             profile: None,
         }
     }

@@ -7,6 +7,7 @@ pub mod keys;
 pub mod timestamp;
 
 mod block;
+mod clock;
 mod entry;
 mod fault;
 mod health;
@@ -20,6 +21,7 @@ mod vehicle;
 mod verdict;
 
 pub use block::{Channel, SignalBlock};
+pub use clock::SamplingClock;
 pub use entry::{DATA_TYPE, Message, Payload, RawEntry, Undecodable, decode_entry};
 pub use fault::{FaultSet, FaultType, UnknownFaultType};
 pub use health::{FaultState, FaultSummary, OverallHealth, OverallStatus, VehicleHealth};

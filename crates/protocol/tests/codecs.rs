@@ -46,6 +46,20 @@ fn the_rate_comes_from_the_time_column_when_it_is_not_given() {
 }
 
 #[test]
+fn times_that_contradict_the_rate_are_noted() {
+    let json = |rate: u32| {
+        let rows: Vec<String> =
+            (0..100).map(|i| format!(r#"{{"time": {:.4}, "Ia": {i}}}"#, f64::from(i) / 4e3)).collect();
+        format!(r#"{{"data": [{}], "sampling_rate": {rate}}}"#, rows.join(","))
+    };
+    assert_eq!(decode_json(json(4000).as_bytes()).unwrap().contradicting_rate_hz, None);
+    let block = decode_json(json(8000).as_bytes()).unwrap();
+    assert!((block.contradicting_rate_hz.unwrap() / 4000.0 - 1.0).abs() < 0.02);
+    assert_eq!(block.channels[0].rate_hz, 8000.0);
+    assert_eq!(decode_binary(&encode_binary(&block)).unwrap(), block);
+}
+
+#[test]
 fn columns_may_have_their_own_rate_and_a_profile() {
     let json = r#"{"columns": {"Ia": [1, 2, 3], "vibration": {"sampling_rate": 25600, "values": [0.5]}},
         "sampling_rate": 8000, "start": 3.5, "synchronous": false, "motor": {"pole_pairs": 2}}"#;
@@ -205,7 +219,7 @@ proptest! {
         let near = |a: Option<f64>, b: Option<f64>| (a.unwrap_or(0.0) - b.unwrap_or(0.0)).abs() < 1e-5;
         prop_assert!(near(back.start_s, block.start_s));
         back.start_s = block.start_s;
-        back.clock_jitter = None;
+        (back.clock_jitter, back.contradicting_rate_hz) = (None, None);
         prop_assert_eq!(back, block);
     }
 

@@ -18,6 +18,8 @@ struct BlockOut<'a> {
     start_s: Option<f64>,
     synchronous: bool,
     clock_jitter: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contradicting_rate_hz: Option<f64>,
     readings: BTreeMap<&'a str, f64>,
     profile: Option<&'a MotorProfile>,
     channels: Vec<ChannelOut<'a>>,
@@ -39,6 +41,8 @@ struct BlockIn {
     synchronous: bool,
     #[serde(default)]
     clock_jitter: Option<f64>,
+    #[serde(default)]
+    contradicting_rate_hz: Option<f64>,
     #[serde(default)]
     readings: BTreeMap<String, f64>,
     #[serde(default)]
@@ -66,6 +70,7 @@ pub fn encode_binary(block: &SignalBlock) -> Vec<u8> {
         start_s: block.start_s,
         synchronous: block.synchronous,
         clock_jitter: block.clock_jitter,
+        contradicting_rate_hz: block.contradicting_rate_hz,
         readings: block.readings.iter().map(|(q, v)| (q.name(), *v)).collect(),
         profile: block.profile.as_ref(),
         channels: block
@@ -103,6 +108,7 @@ pub fn decode_binary(bytes: &[u8]) -> Result<SignalBlock, BlockError> {
         start_s: block.start_s.filter(|s| s.is_finite()),
         synchronous: block.synchronous,
         clock_jitter: block.clock_jitter.filter(|j| j.is_finite()),
+        contradicting_rate_hz: block.contradicting_rate_hz.filter(|r| r.is_finite() && *r > 0.0),
         profile: block.profile,
         ..SignalBlock::default()
     };

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::BlockError;
-use crate::{Channel, Quantity, SignalBlock, is_time_alias};
+use crate::{Channel, Quantity, SamplingClock, SignalBlock, is_time_alias};
 
 /// What a column of a row is.
 #[derive(Clone, Copy, PartialEq)]
@@ -44,8 +44,8 @@ impl Rows {
                 Quantity::all_names().collect::<Vec<_>>().join(", ")
             )));
         }
-        let clock = Clock::of(&self.time_s);
-        let rate_hz = match rate_hz.or(clock.rate_hz) {
+        let clock = SamplingClock::of(&self.time_s);
+        let rate_hz = match rate_hz.or(clock.map(|c| c.rate_hz)) {
             Some(rate) => rate,
             // One row carries no rhythm and needs none.
             None if self.rows == 1 => 1.0,
@@ -63,7 +63,8 @@ impl Rows {
         Ok(SignalBlock {
             start_s: self.time_s.first().copied(),
             channels,
-            clock_jitter: clock.jitter(&self.time_s),
+            clock_jitter: clock.and_then(|c| c.jitter),
+            contradicting_rate_hz: clock.and_then(|c| c.contradiction(rate_hz)),
             ..SignalBlock::default()
         })
     }
@@ -107,33 +108,6 @@ impl Rows {
                 values.len()
             ));
         }
-    }
-}
-
-/// What the time column says of the sampling.
-struct Clock {
-    rate_hz: Option<f64>,
-}
-
-impl Clock {
-    fn of(time_s: &[f64]) -> Self {
-        let span = match (time_s.first(), time_s.last()) {
-            (Some(first), Some(last)) => last - first,
-            _ => 0.0,
-        };
-        let rate_hz = (time_s.len() - 1.min(time_s.len())) as f64 / span;
-        Self { rate_hz: (span > 0.0 && rate_hz.is_finite() && rate_hz > 0.0).then_some(rate_hz) }
-    }
-
-    fn jitter(&self, time_s: &[f64]) -> Option<f64> {
-        let rate_hz = self.rate_hz?;
-        let first = *time_s.first()?;
-        time_s
-            .iter()
-            .enumerate()
-            .map(|(i, t)| ((t - first) * rate_hz - i as f64).abs())
-            .reduce(f64::max)
-            .filter(|j| j.is_finite())
     }
 }
 
