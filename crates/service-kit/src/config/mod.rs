@@ -140,6 +140,28 @@ mod tests {
     }
 
     #[test]
+    fn thresholds_can_be_overridden_one_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("vtox.toml");
+        let write = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            load(Some(&file), [])
+        };
+        let settings = write("[diagnosis.broken_bar]\nlevel_db = { healthy = -65, warning = -55.5, fault = -48 }");
+        let (ours, usual) = (settings.unwrap().diagnosis, vtox_diagnosis::Thresholds::default());
+        assert_eq!(ours.broken_bar.level_db.warning, -55.5);
+        assert_eq!((ours.bearing, ours.turn_fault), (usual.bearing, usual.turn_fault));
+        for (text, part) in [
+            ("[diagnosis.broken_bar]\nlevel_db = { healthy = -65, warning = -70, fault = -48 }", "rise or fall"),
+            ("[diagnosis.broken_bar]\nlevel = 3", "level"),
+            ("[diagnosis.brokenbar]", "brokenbar"),
+        ] {
+            let error = write(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (environment, part) in [
             (("VTOX_GATEWAY__PROT", "1"), "prot"),
