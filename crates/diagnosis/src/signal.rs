@@ -77,6 +77,8 @@ pub(crate) struct Signal {
     /// Samples without their mean, scaled to unit RMS: squares and fourth powers cannot overflow, and
     /// every figure taken from them is free of scale.
     pub(crate) samples: Vec<f64>,
+    /// Mean in the channel's unit.
+    pub(crate) mean: f64,
     /// RMS of the AC part in the channel's unit.
     pub(crate) rms: f64,
     /// Sampling rate, Hz.
@@ -97,28 +99,30 @@ impl Signal {
         let mut samples: Vec<f64> = channel.samples.iter().map(|&x| f64::from(x)).collect();
         let mut flaws = Flaws::default();
         let current = Quantity::CURRENTS.contains(&channel.quantity);
-        let (mut rms, largest) = centre(&mut samples)?;
-        if current && largest > 0.5 * SPIKE_RATIO * rms {
+        let mut span = centre(&mut samples)?;
+        let mut mean = span.mean;
+        if current && span.high.max(-span.low) > 0.5 * SPIKE_RATIO * span.rms {
             flaws.spikes = replace_spikes(&mut samples);
-            (rms, _) = centre(&mut samples)?;
+            span = centre(&mut samples)?;
+            mean += span.mean;
         }
         // Inverter voltages jump between levels by nature; other channels are waveforms.
         if current || Quantity::VIBRATIONS.contains(&channel.quantity) {
-            let held = Held::find(&samples, rms);
+            let held = Held::find(&samples, &span);
             let n = samples.len() as f64;
             if held.longest as f64 > DROPOUT_FRACTION_MAX * n || held.samples as f64 > HELD_FRACTION_MAX * n {
                 return Err(Defect::Dropout);
             }
             flaws.dropouts = held.stretches;
-            let railed = railed_fraction(&samples);
+            let railed = railed_fraction(&samples, &span);
             if railed > RAILED_FRACTION_MAX {
                 return Err(Defect::Railed);
             }
             flaws.clipped = railed > CLIPPED_FRACTION_MAX;
         }
-        let per_rms = 1.0 / rms;
+        let per_rms = 1.0 / span.rms;
         samples.iter_mut().for_each(|x| *x *= per_rms);
-        Ok(Self { samples, rms, rate_hz, flaws })
+        Ok(Self { samples, mean, rms: span.rms, rate_hz, flaws })
     }
 
     /// Length, s.
@@ -127,29 +131,42 @@ impl Signal {
     }
 }
 
-/// Takes the mean off; gives RMS and largest magnitude of what remains.
-fn centre(samples: &mut [f64]) -> Result<(f64, f64), Defect> {
-    let n = samples.len() as f64;
-    let (mut sum, mut offset) = (0.0f64, 0.0f64);
-    for x in samples.iter() {
-        sum += x;
-        offset = offset.max(x.abs());
+/// Mean that was taken off, RMS and extremes of what remains.
+struct Span {
+    mean: f64,
+    rms: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Span {
+    fn is_rail(&self, x: f64) -> bool {
+        x >= RAIL * self.high || x <= RAIL * self.low
     }
+}
+
+/// Takes the mean off.
+fn centre(samples: &mut [f64]) -> Result<Span, Defect> {
+    let n = samples.len() as f64;
+    let sum: f64 = samples.iter().sum();
     if !sum.is_finite() {
         return Err(Defect::NotFinite);
     }
     let mean = sum / n;
-    let (mut power, mut largest) = (0.0f64, 0.0f64);
+    let mut power = 0.0;
+    let (mut low, mut high) = (0.0f64, 0.0f64);
     for x in samples.iter_mut() {
         *x -= mean;
         power += *x * *x;
-        largest = largest.max(x.abs());
+        low = if *x < low { *x } else { low };
+        high = if *x > high { *x } else { high };
     }
     let rms = (power / n).sqrt();
+    let offset = mean.abs().max(high).max(-low);
     if !rms.is_finite() || rms <= offset * FLAT_RATIO || rms < f64::MIN_POSITIVE {
         return Err(Defect::Flat);
     }
-    Ok((rms, largest))
+    Ok(Span { mean, rms, low, high })
 }
 
 /// Replaces single samples far beyond a current's typical magnitude by the mean of their neighbours (interference, bit
@@ -181,8 +198,7 @@ struct Held {
 }
 
 impl Held {
-    fn find(samples: &[f64], rms: f64) -> Self {
-        let (low, high) = extremes(samples);
+    fn find(samples: &[f64], span: &Span) -> Self {
         let mut held = Self { longest: 0, stretches: 0, samples: 0 };
         let mut start = 0;
         for i in 1..=samples.len() {
@@ -190,8 +206,8 @@ impl Held {
                 continue;
             }
             let (length, value) = (i - start, samples[start]);
-            if length >= HELD_MIN && value < RAIL * high && value > RAIL * low {
-                let jumps = |at: Option<&f64>| at.is_some_and(|x| (x - value).abs() > HELD_JUMP * rms);
+            if length >= HELD_MIN && !span.is_rail(value) {
+                let jumps = |at: Option<&f64>| at.is_some_and(|x| (x - value).abs() > HELD_JUMP * span.rms);
                 held.longest = held.longest.max(length);
                 if jumps(samples.get(i)) || jumps(start.checked_sub(1).and_then(|b| samples.get(b))) {
                     held.stretches += 1;
@@ -204,14 +220,9 @@ impl Held {
     }
 }
 
-fn extremes(samples: &[f64]) -> (f64, f64) {
-    samples.iter().fold((0.0f64, 0.0f64), |(l, h), &x| (l.min(x), h.max(x)))
-}
-
-fn railed_fraction(samples: &[f64]) -> f64 {
-    let (low, high) = extremes(samples);
-    let at_rail = samples.iter().filter(|&&x| x >= RAIL * high || x <= RAIL * low).count();
-    at_rail as f64 / samples.len() as f64
+fn railed_fraction(samples: &[f64], span: &Span) -> f64 {
+    let railed = samples.iter().filter(|x| span.is_rail(**x)).count();
+    railed as f64 / samples.len() as f64
 }
 
 #[cfg(test)]

@@ -155,3 +155,19 @@ proptest! {
         prop_assert_eq!(part(cut), part(0));
     }
 }
+
+#[test]
+fn two_faults_at_once_are_both_named() {
+    let shaft_hz = 0.97 * 47.3 / 2.0;
+    let mut currents = Currents::healthy(47.3, 2000.0, 3.2);
+    currents.negative = (0.12, 1.0);
+    currents.lines.extend([(0.94 * 47.3, 0.012), (1.06 * 47.3, 0.008)]);
+    let mut block = currents.block(Some(60.0 * shaft_hz));
+    let outer_race_hz = bearing().bpfo_per_rev() * shaft_hz;
+    let vibration = Vibration::healthy(8000.0, 3.2, shaft_hz).with_defect(outer_race_hz, 8.0, 0.0);
+    block.channels.extend(vibration.block().channels);
+    let status: Vec<Status> = all(&block, &profile()).iter().map(|v| v.status).collect();
+    let [turn, insulation, bearing, eccentricity, bar] = status[..] else { panic!("{status:?}") };
+    assert_eq!((turn, bearing, bar), (Status::Fault, Status::Fault, Status::Fault));
+    assert_eq!((insulation, eccentricity), (Status::InsufficientData, Status::Normal));
+}
