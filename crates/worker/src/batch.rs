@@ -256,4 +256,16 @@ mod tests {
         assert_eq!(location_of(br#"{"location":"Shenzhen"}"#), Some("Shenzhen".to_owned()));
         assert_eq!(location_of(br#"{"place":"Shenzhen"}"#), None);
     }
+
+    #[test]
+    fn results_say_when_the_thresholds_are_not_the_detectors_own() {
+        let text = r#"{"data":[{"Ia":1}],"sampling_rate":8000,"insulation_resistance":4}"#;
+        let mut jobs = [job(FaultType::Insulation, 0)];
+        let stricter = r#"{"insulation":{"lg_resistance":{"healthy":3,"warning":2,"fault":1}}}"#;
+        let thresholds = serde_json::from_str(stricter).unwrap();
+        run("motor_raw_data", &[entry(1, text)], &mut jobs, &thresholds, "w", 5_000);
+        let verdict = &jobs[0].output.results[0].verdict;
+        assert_eq!(verdict.status, Status::Fault);
+        assert!(verdict.model_version.ends_with("+configured"), "{}", verdict.model_version);
+    }
 }

@@ -84,7 +84,7 @@ impl Work {
             inboxes: Mutex::default(),
             buffered: AtomicUsize::new(0),
             buffered_bytes: AtomicUsize::new(0),
-            thresholds: Arc::new(service.settings.diagnosis.clone()),
+            thresholds: Arc::new(service.settings.diagnosis.read().context("thresholds in [diagnosis]")?),
             settings,
         }))
     }

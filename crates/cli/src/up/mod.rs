@@ -61,6 +61,7 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
     let environment = overrides.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     let settings =
         config::load(file, std::env::vars().chain(environment)).context("the settings cannot be used")?;
+    settings.diagnosis.read::<vtox_diagnosis::Thresholds>().context("thresholds in [diagnosis]")?;
 
     let temporary = tempfile::tempdir().context("a temporary directory")?;
     let data = match (&arguments.data, arguments.seconds) {

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use config::{Config, File, FileFormat};
 pub use sections::{
-    Bridge, Cluster, Coordinator, Gateway, LogFormat, Mode, Monitor, Redis, Settings, Telemetry, Worker,
+    Bridge, Cluster, Coordinator, Gateway, LogFormat, Mode, Monitor, Redis, Section, Settings, Telemetry,
+    Worker,
 };
 
 const DEFAULTS: &str = include_str!("defaults.toml");
@@ -140,25 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_can_be_overridden_one_by_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("vtox.toml");
-        let write = |text: &str| {
-            std::fs::write(&file, text).unwrap();
-            load(Some(&file), [])
-        };
-        let settings = write("[diagnosis.broken_bar]\nlevel_db = { healthy = -65, warning = -55.5, fault = -48 }");
-        let (ours, usual) = (settings.unwrap().diagnosis, vtox_diagnosis::Thresholds::default());
-        assert_eq!(ours.broken_bar.level_db.warning, -55.5);
-        assert_eq!((ours.bearing, ours.turn_fault), (usual.bearing, usual.turn_fault));
-        for (text, part) in [
-            ("[diagnosis.broken_bar]\nlevel_db = { healthy = -65, warning = -70, fault = -48 }", "rise or fall"),
-            ("[diagnosis.broken_bar]\nlevel = 3", "level"),
-            ("[diagnosis.brokenbar]", "brokenbar"),
-        ] {
-            let error = write(text).unwrap_err().to_string();
-            assert!(error.contains(part), "{text}: {error}");
+    fn a_section_is_read_by_who_knows_it() {
+        #[derive(Debug, serde::Deserialize, PartialEq)]
+        #[serde(deny_unknown_fields)]
+        struct Known {
+            level_db: f64,
         }
+        let set = |key| with(&[(key, "-50.5")]).unwrap().diagnosis.read::<Known>();
+        assert_eq!(set("VTOX_DIAGNOSIS__LEVEL_DB").unwrap(), Known { level_db: -50.5 });
+        assert!(set("VTOX_DIAGNOSIS__LEVEL").unwrap_err().to_string().contains("level"));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use vtox_protocol::keys::{MAX_PARTITIONS, Topology};
 use vtox_protocol::{FaultSet, FaultType};
 use vtox_streams::Durability;
 
+use super::ConfigError;
+
 /// How the cluster is meant to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,8 +53,20 @@ pub struct Settings {
     pub worker: Worker,
     pub monitor: Monitor,
     pub bridge: Bridge,
-    pub diagnosis: vtox_diagnosis::Thresholds,
+    pub diagnosis: Section,
     pub telemetry: Telemetry,
+}
+
+/// A section of which only some services know what is in it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Section(config::Value);
+
+impl Section {
+    /// Its content.
+    pub fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        Ok(self.0.clone().try_deserialize()?)
+    }
 }
 
 /// Section `redis`.
