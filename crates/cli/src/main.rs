@@ -4,6 +4,7 @@ mod diagnose;
 mod doctor;
 mod evaluate;
 mod faults;
+mod motor;
 mod output;
 mod simulate;
 mod status;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use vtox_diagnosis::Thresholds;
 use vtox_service_kit::config::{self, Settings};
 
 use crate::output::outln;
@@ -73,13 +75,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = || -> anyhow::Result<Settings> {
         config::load(cli.config.as_deref(), std::env::vars()).context("the settings cannot be used")
     };
+    let thresholds = || settings()?.diagnosis.read::<Thresholds>().context("thresholds in [diagnosis]");
     match cli.command {
         Command::Up(arguments) => up::run(arguments, cli.config.as_deref()).await,
         Command::Status(arguments) => status::run(&arguments, &settings()?).await,
         Command::Tail(arguments) => tail::run(arguments, &settings()?).await,
         Command::Simulate(arguments) => simulate::run(arguments, &settings()?).await,
-        Command::Diagnose(arguments) => diagnose::run(&arguments),
-        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Diagnose(arguments) => diagnose::run(&arguments, &thresholds()?),
+        Command::Evaluate(arguments) => evaluate::run(&arguments, &thresholds()?),
         Command::Doctor(arguments) => doctor::run(&arguments, &settings()?).await,
         Command::Faults(arguments) => faults::run(&arguments, &settings()?).await,
         Command::Config => {

@@ -9,12 +9,15 @@
 use serde::{Deserialize, Serialize};
 use vtox_protocol::{FaultType, MotorType, Verdict};
 
-use crate::findings::{Findings, insufficient, line, not_applicable};
+use crate::findings::{Findings, WARNING_SCORE, insufficient, line, not_applicable};
 use crate::fundamental::Fundamental;
 use crate::prepared::Prepared;
 use crate::scale::Scale;
-use crate::sidebands::{LOBE, Sideband, current_spectrum, pole_pairs, sideband};
+use crate::sidebands::{
+    LOBE, Sideband, amplitude_share, current_spectrum, hidden_in_noise, pole_pairs, sideband,
+};
 use crate::spectrum::{Spectrum, db};
+use crate::speed::Source;
 
 const FAULT: FaultType = FaultType::BrokenBar;
 
@@ -45,6 +48,11 @@ const SPEED_ERROR: f64 = 0.002;
 const SLIP_MAX: f64 = 0.25;
 /// Mirror lines may differ by this many resolutions in their distance from the fundamental.
 const MIRROR_TOLERANCE: f64 = 0.5;
+/// An oscillating torque modulates the phase of the current (M. Bloedt, J. Regnier and J. Faucher, IEEE Trans. Ind. Appl. 45
+/// (2009) 1991-2000), an asymmetric rotor its amplitude at least as much; a share of 1 is amplitude only, 0 phase only.
+const AMPLITUDE_SHARE_MIN: f64 = 0.1;
+/// What phase modulation alone is worth at the most.
+const SCORE_MAX_OF_PHASE_MODULATION: f64 = 0.5;
 /// Without a speed reading a pair of side bands may just as well come from an oscillating load.
 const SCORE_MAX_WITHOUT_SPEED: f64 = 0.5;
 
@@ -52,10 +60,25 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     if prepared.profile.motor_type == MotorType::PermanentMagnet {
         return not_applicable(FAULT, "a permanent-magnet motor has no rotor cage");
     }
-    let (spectrum, f0) = match current_spectrum(prepared) {
-        Ok(found) => found,
-        Err(reason) => return insufficient(FAULT, reason),
-    };
+    match current_spectrum(prepared) {
+        Ok((spectrum, f0)) => judge(prepared, spectrum, f0, |hz| amplitude_share(prepared, f0, hz)),
+        Err(reason) => insufficient(FAULT, reason),
+    }
+}
+
+/// Distance 2 s f0 of the side bands from the fundamental, Hz; None where it is not known.
+pub(crate) fn distance_hz(prepared: &Prepared<'_>, f0: Fundamental) -> Option<f64> {
+    expected_distance(prepared, f0).ok().map(|distance| distance.expected_hz)
+}
+
+/// Judges a current spectrum from which the fundamental was taken out: of one block, or of blocks joined. `amplitude_share`
+/// gives the share of amplitude modulation in side bands this far from the fundamental, where it can be told.
+pub(crate) fn judge(
+    prepared: &Prepared<'_>,
+    spectrum: &Spectrum,
+    f0: Fundamental,
+    amplitude_share: impl Fn(f64) -> Option<f64>,
+) -> Verdict {
     let mut findings = Findings::default();
     findings.feature("fundamental_frequency_hz", f0.frequency_hz);
     let distance = match expected_distance(prepared, f0) {
@@ -94,17 +117,41 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     if pair.stands_out() {
         findings.feature_if("broken_bar_count", bar_count(prepared, f0, &distance, lower));
     } else {
-        findings.remark("no side band stands out of the noise floor");
+        let hidden_db = lower.floor_db() + ALONE_ABOVE_FLOOR_DB;
+        if hidden_db > prepared.thresholds.broken_bar.level_db.end() {
+            return findings.insufficient(FAULT, hidden_in_noise(hidden_db));
+        }
+        findings.remark(&format!(
+            "no side band stands out of the noise, which hides those below {hidden_db:.0} dB"
+        ));
+    }
+    let second = second_family(spectrum, f0, &pair);
+    if !distance.from_speed && !(pair.stands_out() && second.is_some()) {
+        return findings.insufficient(
+            FAULT,
+            "the speed (r/min) is needed: without it side bands cannot be told from an oscillating load",
+        );
     }
     if !distance.from_speed {
         findings.score = findings.score.min(SCORE_MAX_WITHOUT_SPEED);
         findings.remark("no speed reading: an oscillating load can look the same");
-        if !pair.stands_out() {
-            return findings
-                .insufficient(FAULT, "a speed reading is needed to know where the side bands would be");
+    }
+    if pair.is_pair() && findings.score >= WARNING_SCORE {
+        let share = pair.distance_hz(f0).and_then(amplitude_share);
+        findings.feature_if("amplitude_modulation_share", share);
+        if second.is_none() && share.is_some_and(|s| s < AMPLITUDE_SHARE_MIN) {
+            findings.score = findings.score.min(SCORE_MAX_OF_PHASE_MODULATION);
+            findings.remark(
+                "the side bands modulate the phase: more likely an oscillating load than broken bars",
+            );
         }
     }
     findings.evidence = evidence(&pair, f0, &distance);
+    findings.evidence.extend(second.map(|s| {
+        let expected = f0.frequency_hz - 2.0 * (f0.frequency_hz - lower.frequency_hz);
+        let name = format!("lower side band (1-4s)f0, {:.1} dB", s.level_db());
+        line(name, "Hz", Some(expected), Some(s.frequency_hz), Some(s.above_floor_db))
+    }));
     findings.advice = Some(
         "Repeat at a load above 50 % and compare; if the side bands grow with load, inspect rotor bars and end rings. \
          Avoid frequent starts until then."
@@ -122,17 +169,25 @@ struct Distance {
 
 fn expected_distance(prepared: &Prepared<'_>, f0: Fundamental) -> Result<Distance, String> {
     let profile = &prepared.profile;
-    if let Some(shaft_hz) = prepared.shaft_hz() {
-        let slip_hz = (f0.frequency_hz - pole_pairs(prepared, f0, shaft_hz) * shaft_hz).abs();
+    if let Some(shaft) = prepared.shaft() {
+        let pairs = pole_pairs(prepared, f0, shaft.frequency_hz);
+        let slip_hz = (f0.frequency_hz - pairs * shaft.frequency_hz).abs();
         if slip_hz > SLIP_MAX * f0.frequency_hz {
             return Err(format!(
                 "speed ({:.0} r/min) and supply frequency ({:.1} Hz) do not go together: check pole pairs and speed",
-                shaft_hz * 60.0,
+                shaft.frequency_hz * 60.0,
                 f0.frequency_hz
             ));
         }
-        let tolerance_hz = 2.0 * SPEED_ERROR * f0.frequency_hz;
-        return Ok(Distance { expected_hz: 2.0 * slip_hz, tolerance_hz, from_speed: true });
+        let slip_error_hz = match shaft.source {
+            Source::Reading => SPEED_ERROR * f0.frequency_hz,
+            Source::Lines | Source::Supply => pairs * shaft.tolerance_hz,
+        };
+        return Ok(Distance {
+            expected_hz: 2.0 * slip_hz,
+            tolerance_hz: 2.0 * slip_error_hz,
+            from_speed: true,
+        });
     }
     // The slip frequency of a given load hardly depends on the supply frequency; from a fifth of the rated load to a bit
     // more than all of it.
@@ -174,6 +229,10 @@ impl Pair {
                 .all(|s| s.is_some_and(|s| s.above_floor_db >= PAIR_ABOVE_FLOOR_DB))
     }
 
+    fn distance_hz(&self, f0: Fundamental) -> Option<f64> {
+        self.lower.map(|lower| f0.frequency_hz - lower.frequency_hz)
+    }
+
     /// Sum of the amplitudes over the fundamental; the upper one counts when it mirrors the lower.
     fn sum(&self) -> f64 {
         let upper = if self.is_pair() { self.upper } else { None };
@@ -195,6 +254,13 @@ fn find_pair(spectrum: &Spectrum, f0: Fundamental, distance: &Distance) -> Pair 
         .zip(upper)
         .is_some_and(|(offset, u)| (u.frequency_hz - f0.frequency_hz - offset).abs() <= near + 0.01);
     Pair { lower, upper, mirrored, second_order: 0.0 }
+}
+
+/// The lower one of the second side bands (1 - 4s) f0, if it stands out where the first ones put it.
+fn second_family(spectrum: &Spectrum, f0: Fundamental, pair: &Pair) -> Option<Sideband> {
+    let offset = 2.0 * pair.distance_hz(f0)?;
+    sideband(spectrum, f0, f0.frequency_hz - offset, MIRROR_TOLERANCE * spectrum.resolution_hz)
+        .filter(|s| s.above_floor_db >= ALONE_ABOVE_FLOOR_DB)
 }
 
 /// With one pole pair f0 - 2 fr = -(1 - 2s) f0: the second-order line of eccentricity falls onto the lower side band. Its sister f0 + 2 fr

@@ -13,8 +13,9 @@ use crate::findings::{Findings, insufficient, line};
 use crate::fundamental::Fundamental;
 use crate::prepared::Prepared;
 use crate::scale::Scale;
-use crate::sidebands::{Sideband, current_spectrum, pole_pairs, sideband};
+use crate::sidebands::{LOBE, Sideband, current_spectrum, hidden_in_noise, pole_pairs, sideband};
 use crate::spectrum::{Spectrum, db};
+use crate::speed::{Shaft, Source};
 
 const FAULT: FaultType = FaultType::Eccentricity;
 
@@ -40,22 +41,31 @@ const PAIR_ABOVE_FLOOR_DB: f64 = 10.0;
 const ALONE_ABOVE_FLOOR_DB: f64 = 16.0;
 /// Resolutions between f0 and f0 +- fr that keep the main lobes and a bit of floor apart.
 const RESOLUTIONS_MIN: f64 = 4.0;
-/// Error of the speed reading.
-const SPEED_ERROR: f64 = 0.005;
+/// Closer to a harmonic than this no block is long enough, Hz.
+const SYNCHRONOUS_HZ: f64 = 0.1;
 /// Largest slip looked for when there is no speed reading.
 const SLIP_MAX: f64 = 0.08;
 /// Orders k of f0 +- k fr that are measured.
 const ORDERS: [f64; 2] = [1.0, 2.0];
 
 pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
-    let (spectrum, f0) = match current_spectrum(prepared) {
-        Ok(found) => found,
-        Err(reason) => return insufficient(FAULT, reason),
-    };
+    match current_spectrum(prepared) {
+        Ok((spectrum, f0)) => judge(prepared, spectrum, f0),
+        Err(reason) => insufficient(FAULT, reason),
+    }
+}
+
+/// Distance fr of the first lines from the fundamental, Hz; None where it is not known.
+pub(crate) fn distance_hz(prepared: &Prepared<'_>, f0: Fundamental) -> Option<f64> {
+    shaft(prepared, f0).ok().map(|(shaft, _)| shaft.frequency_hz)
+}
+
+/// Judges a current spectrum from which the fundamental was taken out: of one block, or of blocks joined.
+pub(crate) fn judge(prepared: &Prepared<'_>, spectrum: &Spectrum, f0: Fundamental) -> Verdict {
     let mut findings = Findings::default();
     findings.feature("fundamental_frequency_hz", f0.frequency_hz);
-    let shaft = match shaft(prepared, f0) {
-        Ok(shaft) => shaft,
+    let (shaft, known) = match shaft(prepared, f0) {
+        Ok(found) => found,
         Err(reason) => return findings.insufficient(FAULT, reason),
     };
     if shaft.frequency_hz < RESOLUTIONS_MIN * spectrum.resolution_hz {
@@ -71,10 +81,7 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     }
     let lines = measure(spectrum, f0, &shaft);
     if !lines.iter().any(|l| l.order == 1.0) {
-        return findings.insufficient(
-            FAULT,
-            "the lines at f0 +- fr coincide with harmonics of the supply (synchronous motor with one pole pair)",
-        );
+        return findings.insufficient(FAULT, beside_harmonics(spectrum, f0, &shaft));
     }
     findings.feature("shaft_frequency_hz", shaft.frequency_hz);
     findings.feature("dynamic_ecc_ratio", measured(&lines, 1.0));
@@ -83,9 +90,17 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     findings.feature_if("static_ecc_ratio", slot_harmonic(prepared, spectrum, f0, &shaft).map(|s| s.ratio));
     match standing_out(&lines, 1.0) {
         Some(ratio) => findings.score = prepared.thresholds.eccentricity.level_db.score(db(ratio)),
-        None => findings.remark("no line at f0 +- fr stands out of the noise floor"),
+        None => {
+            let hidden_db = hidden_db(&lines);
+            if hidden_db > prepared.thresholds.eccentricity.level_db.end() {
+                return findings.insufficient(FAULT, hidden_in_noise(hidden_db));
+            }
+            findings.remark(&format!(
+                "no line at f0 +- fr stands out of the noise, which hides those below {hidden_db:.0} dB"
+            ));
+        }
     }
-    if !shaft.measured {
+    if !known {
         findings.remark(
             "no speed reading: the shaft frequency was taken from pole pairs and the strongest lines",
         );
@@ -110,15 +125,25 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     findings.verdict(FAULT)
 }
 
-struct Shaft {
-    frequency_hz: f64,
-    tolerance_hz: f64,
-    measured: bool,
+/// Why no line at f0 +- fr can be told from the harmonics of the supply.
+fn beside_harmonics(spectrum: &Spectrum, f0: Fundamental, shaft: &Shaft) -> String {
+    let line_hz = f0.frequency_hz + shaft.frequency_hz;
+    let distance_hz = (line_hz - (line_hz / f0.frequency_hz).round() * f0.frequency_hz).abs();
+    if distance_hz < SYNCHRONOUS_HZ {
+        return "the lines at f0 +- fr coincide with harmonics of the supply (one pole pair, no slip)"
+            .to_owned();
+    }
+    format!(
+        "lines {distance_hz:.1} Hz from a harmonic of the supply need a block of at least {:.2} s; this one has {:.2} s",
+        LOBE / distance_hz,
+        1.0 / spectrum.resolution_hz
+    )
 }
 
-fn shaft(prepared: &Prepared<'_>, f0: Fundamental) -> Result<Shaft, String> {
-    if let Some(frequency_hz) = prepared.shaft_hz() {
-        return Ok(Shaft { frequency_hz, tolerance_hz: SPEED_ERROR * frequency_hz, measured: true });
+/// The shaft frequency, or where it may be.
+fn shaft(prepared: &Prepared<'_>, f0: Fundamental) -> Result<(Shaft, bool), String> {
+    if let Some(shaft) = prepared.shaft() {
+        return Ok((shaft, true));
     }
     let Some(pairs) = prepared.profile.pole_pairs else {
         return Err(
@@ -127,11 +152,12 @@ fn shaft(prepared: &Prepared<'_>, f0: Fundamental) -> Result<Shaft, String> {
     };
     let synchronous_hz = f0.frequency_hz / f64::from(pairs);
     // In the middle of no and full slip; the strongest line in between is taken.
-    Ok(Shaft {
+    let shaft = Shaft {
         frequency_hz: synchronous_hz * (1.0 - SLIP_MAX / 2.0),
         tolerance_hz: synchronous_hz * SLIP_MAX / 2.0,
-        measured: false,
-    })
+        source: Source::Supply,
+    };
+    Ok((shaft, false))
 }
 
 struct EccentricityLine {
@@ -161,6 +187,15 @@ fn measured(lines: &[EccentricityLine], order: f64) -> f64 {
     lines.iter().filter(|l| l.order == order).map(|l| l.found.ratio).fold(f64::NAN, f64::max)
 }
 
+/// Level up to which the first-order lines could be there without standing out.
+fn hidden_db(lines: &[EccentricityLine]) -> f64 {
+    let floors: Vec<f64> = lines.iter().filter(|l| l.order == 1.0).map(|l| l.found.floor_db()).collect();
+    match floors[..] {
+        [one, other] => one.max(other) + PAIR_ABOVE_FLOOR_DB,
+        _ => floors.iter().copied().fold(f64::INFINITY, f64::min) + ALONE_ABOVE_FLOOR_DB,
+    }
+}
+
 /// Amplitude of the stronger line of an order that is beyond the noise.
 fn standing_out(lines: &[EccentricityLine], order: f64) -> Option<f64> {
     let found: Vec<&Sideband> = lines.iter().filter(|l| l.order == order).map(|l| &l.found).collect();
@@ -177,7 +212,7 @@ fn slot_harmonic(
     shaft: &Shaft,
 ) -> Option<Sideband> {
     let bars = f64::from(prepared.profile.rotor_bars?);
-    if !shaft.measured || pole_pairs(prepared, f0, shaft.frequency_hz) < 1.0 {
+    if shaft.source == Source::Supply || pole_pairs(prepared, f0, shaft.frequency_hz) < 1.0 {
         return None;
     }
     let expected_hz = bars * shaft.frequency_hz + f0.frequency_hz;

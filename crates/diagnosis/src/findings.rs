@@ -111,8 +111,8 @@ pub const fn model_version(fault: FaultType) -> &'static str {
         FaultType::TurnFault => "turn_fault-1",
         FaultType::Insulation => "insulation-1",
         FaultType::Bearing => "bearing-1",
-        FaultType::Eccentricity => "eccentricity-1",
-        FaultType::BrokenBar => "broken_bar-1",
+        FaultType::Eccentricity => "eccentricity-2",
+        FaultType::BrokenBar => "broken_bar-2",
     }
 }
 

@@ -50,6 +50,9 @@ pub(crate) fn dominates(phasor: Complex<f64>) -> bool {
 /// Fits `a cos + b sin + c` with the frequency free, under a Hann weight (after the four-parameter fit of
 /// IEEE Std 1057; the weight keeps harmonics and the image out of short blocks).
 fn refine(signal: &Signal, start_hz: f64) -> f64 {
+    if start_hz * signal.duration_s() >= CYCLES_APART {
+        return refine_alone(signal, start_hz);
+    }
     let n = signal.samples.len();
     let window = hann(n);
     let half = n as f64 / 2.0;
@@ -84,6 +87,37 @@ fn refine(signal: &Signal, start_hz: f64) -> f64 {
         }
     }
     omega * signal.rate_hz / TAU
+}
+
+/// The same fit where image and offset are too far away to matter: what remains of the rotation is the slope of its phase
+/// over time.
+fn refine_alone(signal: &Signal, start_hz: f64) -> f64 {
+    let n = signal.samples.len();
+    let window = hann(n);
+    let half = n as f64 / 2.0;
+    let mut omega = TAU * start_hz / signal.rate_hz;
+    for _ in 0..STEPS_MAX {
+        let (mut level, mut slope) = (Complex::new(0.0, 0.0), Complex::new(0.0, 0.0));
+        let (mut gain, mut spread) = (0.0, 0.0);
+        for_each_rotation(n, omega, |i, c, s| {
+            let t = (i as f64 - (half - 0.5)) / half;
+            let w = window[i];
+            let x = w * signal.samples[i];
+            level += Complex::new(x * c, -x * s);
+            slope += Complex::new(t * x * c, -t * x * s);
+            gain += w;
+            spread += w * t * t;
+        });
+        let step = (slope / level).im * gain / spread;
+        if !step.is_finite() {
+            return start_hz;
+        }
+        omega += step / half;
+        if step.abs() < STEP_MIN {
+            break;
+        }
+    }
+    if omega > 0.0 { omega * signal.rate_hz / TAU } else { start_hz }
 }
 
 fn project(samples: &[f64], window: &[f64], omega: f64) -> Complex<f64> {

@@ -6,7 +6,7 @@
 //! 2. [`diagnose`]: the verdict of one block alone;
 //! 3. [`follow`]: the same in the light of what is kept per vehicle and fault type, giving the verdict to publish.
 //!
-//! [`charts`] draws the small curves that go with a verdict when someone looks at it.
+//! [`charts`] draws the small curves that go with a verdict when someone looks at it, [`pictures`] those of a printed report.
 //!
 //! Verdicts depend on nothing but the block, the profile and the folded state: equal input gives equal output on every
 //! thread and machine of one architecture. No detector assumes a supply frequency, a sampling rate or a sensor's gain.
@@ -15,17 +15,20 @@
 mod bearing;
 mod broken_bar;
 mod charts;
+mod curves;
 mod eccentricity;
 mod findings;
 mod fold;
 mod fundamental;
 mod insulation;
+mod lomb_scargle;
 mod prepared;
 mod quality;
 mod scale;
 mod sidebands;
 mod signal;
 mod spectrum;
+mod speed;
 mod symmetrical;
 pub mod thresholds;
 mod turn_fault;
@@ -33,6 +36,7 @@ mod turn_fault;
 use vtox_protocol::{FaultType, Verdict};
 
 pub use charts::charts;
+pub use curves::{Curve, Mark, Picture, pictures};
 pub use findings::{FAULT_SCORE, WARNING_SCORE, model_version};
 pub use fold::{FoldedState, follow};
 pub use prepared::Prepared;

@@ -9,6 +9,7 @@ use vtox_protocol::{MotorProfile, MotorType, Quantity, SignalBlock};
 use crate::fundamental::{self, Fundamental};
 use crate::signal::{Defect, Signal};
 use crate::spectrum::Spectrum;
+use crate::speed::{self, Shaft};
 use crate::thresholds::Thresholds;
 
 static DEFAULT_THRESHOLDS: LazyLock<Thresholds> = LazyLock::new(Thresholds::default);
@@ -24,9 +25,11 @@ pub struct Prepared<'a> {
     currents: [OnceCell<Result<Signal, Defect>>; 3],
     vibrations: [OnceCell<Result<Signal, Defect>>; 3],
     current_spectra: [OnceCell<Spectrum>; 3],
+    vibration_spectra: [OnceCell<Spectrum>; 3],
     residual: OnceCell<Option<Spectrum>>,
     fundamental: OnceCell<Option<Fundamental>>,
     phasors: [OnceCell<Complex<f64>>; 3],
+    shaft: OnceCell<Option<Shaft>>,
 }
 
 impl<'a> Prepared<'a> {
@@ -49,9 +52,11 @@ impl<'a> Prepared<'a> {
             currents: Default::default(),
             vibrations: Default::default(),
             current_spectra: Default::default(),
+            vibration_spectra: Default::default(),
             residual: OnceCell::new(),
             fundamental: OnceCell::new(),
             phasors: Default::default(),
+            shaft: OnceCell::new(),
         }
     }
 
@@ -78,6 +83,11 @@ impl<'a> Prepared<'a> {
     /// Spectrum of a usable phase current, relative to its RMS.
     pub(crate) fn current_spectrum(&self, phase: usize, signal: &Signal) -> &Spectrum {
         self.current_spectra[phase].get_or_init(|| Spectrum::new(&signal.samples, signal.rate_hz))
+    }
+
+    /// Spectrum of a usable vibration axis, relative to its RMS.
+    pub(crate) fn vibration_spectrum(&self, axis: usize, signal: &Signal) -> &Spectrum {
+        self.vibration_spectra[axis].get_or_init(|| Spectrum::new(&signal.samples, signal.rate_hz))
     }
 
     /// Spectrum of the currents relative to their fundamental and with it taken out, as the RMS over the phases (which
@@ -110,16 +120,14 @@ impl<'a> Prepared<'a> {
         *self.phasors[phase].get_or_init(|| fundamental::phasor(signal, f0_hz))
     }
 
-    /// Shaft frequency, Hz: from the speed reading or channel, or, as a synchronous motor has no slip, from supply frequency
-    /// and pole pairs. None at standstill.
+    /// Shaft frequency, with how well it is known. None at standstill and where nothing tells it.
+    pub(crate) fn shaft(&self) -> Option<Shaft> {
+        *self.shaft.get_or_init(|| speed::find(self))
+    }
+
+    /// Shaft frequency, Hz.
     pub(crate) fn shaft_hz(&self) -> Option<f64> {
-        let read = self.value(Quantity::Speed).map(|rpm| rpm.abs() / 60.0);
-        let synchronous = || {
-            let pairs =
-                self.profile.pole_pairs.filter(|_| self.profile.motor_type == MotorType::PermanentMagnet)?;
-            Some(self.fundamental()?.frequency_hz / f64::from(pairs))
-        };
-        read.or_else(synchronous).filter(|hz| *hz > 0.05)
+        self.shaft().map(|shaft| shaft.frequency_hz)
     }
 
     /// A slow quantity, when it is there and finite.

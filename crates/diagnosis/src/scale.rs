@@ -31,6 +31,11 @@ impl Scale {
 }
 
 impl Scale {
+    /// The figure from which the score is 1.
+    pub(crate) fn end(self) -> f64 {
+        self.fault + (1.0 - FAULT_SCORE) / (FAULT_SCORE - WARNING_SCORE) * (self.fault - self.warning)
+    }
+
     /// A scale with these three points.
     pub(crate) const fn new(healthy: f64, warning: f64, fault: f64) -> Self {
         Self { healthy, warning, fault }
@@ -76,6 +81,7 @@ mod tests {
             assert!((scale.score(2.0 * sign) - WARNING_SCORE).abs() < 1e-12);
             assert!((scale.score(4.0 * sign) - FAULT_SCORE).abs() < 1e-12);
             assert_eq!(scale.score(100.0 * sign), 1.0);
+            assert!((scale.score(scale.end()) - 1.0).abs() < 1e-12 && scale.score(0.99 * scale.end()) < 1.0);
         }
     }
 

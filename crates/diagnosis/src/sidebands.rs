@@ -1,7 +1,8 @@
 //! Side bands of the fundamental in the current spectrum: what broken bars and eccentricity have in common.
 
-use crate::fundamental::Fundamental;
+use crate::fundamental::{Fundamental, dominates, phasor, without_line};
 use crate::prepared::Prepared;
+use crate::signal::Signal;
 use crate::spectrum::{Line, Spectrum, db};
 
 /// Half the main lobe of the Hann window, in units of the resolution: two lines closer than this are one.
@@ -26,6 +27,19 @@ impl Sideband {
     pub(crate) fn level_db(&self) -> f64 {
         db(self.ratio)
     }
+
+    /// Local noise floor relative to the fundamental, dB.
+    pub(crate) fn floor_db(&self) -> f64 {
+        self.level_db() - self.above_floor_db
+    }
+}
+
+/// Why nothing can be said where lines up to `hidden_db` would not be seen.
+pub(crate) fn hidden_in_noise(hidden_db: f64) -> String {
+    format!(
+        "noise hides lines below {hidden_db:.0} dB of the fundamental: a block ten times as long shows 10 dB more, a current \
+         sensor of finer resolution too"
+    )
 }
 
 /// The current spectrum and its fundamental, or why there is none.
@@ -69,7 +83,7 @@ pub(crate) fn sideband(
     } else {
         high = high.min(harmonic_hz - lobe);
     }
-    if low < lobe || high > 0.98 * spectrum.nyquist_hz() {
+    if low < lobe.max(spectrum.low_hz) || high > 0.98 * spectrum.nyquist_hz() {
         return None;
     }
     let harmonics: Vec<f64> = (-1..=1).map(|k| harmonic_hz + f64::from(k) * f0.frequency_hz).collect();
@@ -84,6 +98,28 @@ pub(crate) fn sideband(
         ratio: found.amplitude,
         above_floor_db: db(found.amplitude) - db(floor),
     })
+}
+
+/// Share of amplitude modulation in the side bands `distance_hz` to either side of the fundamental: 1 when they modulate the
+/// amplitude alone, 0 the phase alone, a half for a single one. None where the lower one is beyond zero frequency.
+pub(crate) fn amplitude_share(prepared: &Prepared<'_>, f0: Fundamental, distance_hz: f64) -> Option<f64> {
+    if distance_hz >= f0.frequency_hz {
+        return None;
+    }
+    let (mut amplitude, mut phase) = (0.0, 0.0);
+    for (k, signal) in prepared.phases() {
+        let carrier = prepared.phasor(k, signal, f0.frequency_hz);
+        if !dominates(carrier) {
+            continue;
+        }
+        // Without the carrier, whose leakage would be as large.
+        let rest = Signal { samples: without_line(signal, f0.frequency_hz, carrier), ..signal.clone() };
+        let lower = phasor(&rest, f0.frequency_hz - distance_hz) / carrier;
+        let upper = phasor(&rest, f0.frequency_hz + distance_hz) / carrier;
+        amplitude += (upper + lower.conj()).norm_sqr();
+        phase += (upper - lower.conj()).norm_sqr();
+    }
+    (amplitude + phase > 0.0).then(|| amplitude / (amplitude + phase))
 }
 
 /// Pole pairs: from the profile, else the number that makes the slip smallest at the given speed.

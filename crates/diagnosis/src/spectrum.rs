@@ -46,12 +46,18 @@ pub(crate) fn squared_envelope(part: &[Complex<f64>]) -> Vec<f64> {
 
 /// Calls `f(i, cos(omega (i - centre)), sin(omega (i - centre)))` for `i` in `0..n`, `centre` = (n - 1) / 2.
 pub(crate) fn for_each_rotation(n: usize, omega: f64, mut f: impl FnMut(usize, f64, f64)) {
+    // Lanes that do not wait for each other.
+    const LANES: usize = 4;
     let start = -omega * (n.saturating_sub(1)) as f64 / 2.0;
-    let (mut s, mut c) = start.sin_cos();
-    let (step_s, step_c) = omega.sin_cos();
-    for i in 0..n {
-        f(i, c, s);
-        (c, s) = (c * step_c - s * step_s, s * step_c + c * step_s);
+    let mut lanes: [(f64, f64); LANES] = std::array::from_fn(|lane| (start + lane as f64 * omega).sin_cos());
+    let (step_s, step_c) = (LANES as f64 * omega).sin_cos();
+    for first in (0..n).step_by(LANES) {
+        for (lane, (s, c)) in lanes.iter_mut().enumerate() {
+            if first + lane < n {
+                f(first + lane, *c, *s);
+            }
+            (*c, *s) = (*c * step_c - *s * step_s, *s * step_c + *c * step_s);
+        }
     }
 }
 
@@ -95,6 +101,8 @@ pub(crate) struct Spectrum {
     pub(crate) amplitude: Vec<f64>,
     /// Distance of two bins, Hz; finer than the resolution by the zero padding.
     pub(crate) bin_hz: f64,
+    /// Below this frequency the spectrum says nothing, Hz.
+    pub(crate) low_hz: f64,
     /// 1 / length of the signal, Hz: two lines closer than about two of these are one.
     pub(crate) resolution_hz: f64,
 }
@@ -104,10 +112,11 @@ impl Spectrum {
         let n = samples.len();
         let window = hann(n);
         let gain: f64 = window.iter().sum();
+        let scale = 2.0 / gain;
         let windowed: Vec<f64> = samples.iter().zip(window.iter()).map(|(x, w)| x * w).collect();
         let padded = n.next_power_of_two();
-        let amplitude = rfft(&windowed, padded).iter().map(|c| 2.0 * c.norm() / gain).collect();
-        Self { amplitude, bin_hz: rate_hz / padded as f64, resolution_hz: rate_hz / n as f64 }
+        let amplitude = rfft(&windowed, padded).iter().map(|c| scale * c.norm_sqr().sqrt()).collect();
+        Self { amplitude, bin_hz: rate_hz / padded as f64, low_hz: 0.0, resolution_hz: rate_hz / n as f64 }
     }
 
     /// Root of the mean power of the spectra that share the first one's grid.
@@ -129,9 +138,9 @@ impl Spectrum {
 
     fn bins(&self, low_hz: f64, high_hz: f64) -> Range<usize> {
         let last = self.amplitude.len();
-        let low = (low_hz.max(0.0) / self.bin_hz).ceil() as usize;
+        let low = (low_hz.max(self.low_hz) / self.bin_hz).ceil() as usize;
         let high = (high_hz.max(0.0) / self.bin_hz).floor() as usize;
-        low.min(last)..(high + 1).min(last)
+        low.min(last)..high.saturating_add(1).min(last)
     }
 
     /// The highest point within `[low, high]`.

@@ -2,11 +2,16 @@
 
 use std::io::Read;
 
-use vtox_protocol::{Channel, Quantity, SignalBlock, is_time_alias};
+use vtox_protocol::{Channel, Quantity, SamplingClock, SignalBlock, is_time_alias};
+
+use crate::columns::{Column, columns};
 
 /// Why a CSV file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CsvError {
+    /// Not readable.
+    #[error("cannot be read: {0}")]
+    Io(#[from] std::io::Error),
     /// Not CSV.
     #[error("not a CSV table: {0}; a header line and rows of equal length are expected")]
     Csv(#[from] csv::Error),
@@ -36,33 +41,44 @@ pub enum CsvError {
     NoRate,
 }
 
-/// Reads a table with the column names met in the field; unknown columns are ignored. The sampling rate, Hz, is taken from
-/// `rate_hz`, else from the time column (s). Byte-order marks are skipped.
-pub fn read_csv(reader: impl Read, rate_hz: Option<f64>) -> Result<SignalBlock, CsvError> {
-    let mut table = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(reader);
+/// Reads a table with the column names met in the field, units in brackets among them; unknown columns are ignored. Columns are
+/// separated by comma, semicolon (then with decimal commas) or tab. The sampling rate, Hz, is taken from `rate_hz`, else from
+/// the time column. A slow quantity may have gaps. Byte-order marks are skipped.
+pub fn read_csv(mut reader: impl Read, rate_hz: Option<f64>) -> Result<SignalBlock, CsvError> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+    let separator = separator(bytes);
+    let decimal_comma = separator != b',';
+    let mut table =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).delimiter(separator).from_reader(bytes);
     let header = table.headers()?.clone();
-    let time_column = header.iter().position(is_time_alias);
-    let mut columns: Vec<(usize, Quantity, Vec<f32>)> = Vec::new();
-    for (i, name) in header.iter().enumerate() {
-        if let Some(quantity) = Quantity::from_alias(name)
-            && columns.iter().all(|(_, q, _)| *q != quantity)
-        {
-            columns.push((i, quantity, Vec::new()));
-        }
-    }
-    if columns.is_empty() {
+    let time_column = header.iter().enumerate().find_map(|(i, name)| Some((i, time_unit_s(name)?)));
+    let mut known: Vec<(usize, Column, Vec<Option<f64>>)> = columns(header.iter().map(|name| (name, None)))
+        .into_iter()
+        .enumerate()
+        .filter(|(i, _)| time_column.is_none_or(|(time, _)| time != *i))
+        .filter_map(|(i, column)| Some((i, column?, Vec::new())))
+        .collect();
+    if known.is_empty() {
         return Err(CsvError::NoColumn { found: header.iter().map(str::to_owned).collect() });
     }
 
+    let number = |cell: &str| {
+        let parsed = if decimal_comma { cell.replace(',', ".").parse::<f64>() } else { cell.parse() };
+        parsed.ok().filter(|v| v.is_finite())
+    };
     let mut times: Vec<Option<f64>> = Vec::new();
     for (row, record) in table.records().enumerate() {
         let record = record?;
-        times.push(time_column.and_then(|i| record.get(i)).and_then(|cell| cell.parse().ok()));
-        for (i, _, samples) in &mut columns {
+        times.push(time_column.and_then(|(i, unit_s)| Some(number(record.get(i)?)? * unit_s)));
+        for (i, column, samples) in &mut known {
             let cell = record.get(*i).unwrap_or_default();
-            let value = cell.parse::<f32>().ok().filter(|v| v.is_finite()).ok_or_else(|| {
-                CsvError::Number { row: row + 1, column: header[*i].to_owned(), cell: cell.to_owned() }
-            })?;
+            let value = number(cell).map(|v| v * column.factor + column.offset);
+            if value.is_none() && !(cell.is_empty() && is_slow(column.quantity)) {
+                let column = header[*i].to_owned();
+                return Err(CsvError::Number { row: row + 1, column, cell: cell.to_owned() });
+            }
             samples.push(value);
         }
     }
@@ -70,33 +86,51 @@ pub fn read_csv(reader: impl Read, rate_hz: Option<f64>) -> Result<SignalBlock, 
         return Err(CsvError::Empty);
     }
     let times: Option<Vec<f64>> = times.into_iter().collect();
-    let period_s = times.as_deref().and_then(period_s);
+    let clock = times.as_deref().and_then(SamplingClock::of);
     let rate_hz = rate_hz
-        .or(period_s.map(|p| 1.0 / p))
+        .or(clock.map(|c| c.rate_hz))
         .filter(|r| r.is_finite() && *r > 0.0)
         .ok_or(CsvError::NoRate)?;
-    Ok(SignalBlock {
+    let mut block = SignalBlock {
         start_s: times.as_ref().map(|t| t[0]),
-        clock_jitter: times.as_deref().zip(period_s).map(|(t, period)| jitter(t, period)),
-        channels: columns
-            .into_iter()
-            .map(|(_, quantity, samples)| Channel { quantity, rate_hz, samples })
-            .collect(),
+        clock_jitter: clock.and_then(|c| c.jitter),
+        contradicting_rate_hz: clock.and_then(|c| c.contradiction(rate_hz)),
         ..SignalBlock::default()
-    })
+    };
+    for (_, Column { quantity, .. }, samples) in known {
+        let there: Vec<f64> = samples.iter().flatten().copied().collect();
+        if there.len() == samples.len() {
+            let samples = there.into_iter().map(|v| v as f32).collect();
+            block.channels.push(Channel { quantity, rate_hz, samples });
+        } else if !there.is_empty() {
+            block.readings.insert(quantity, there.iter().sum::<f64>() / there.len() as f64);
+        }
+    }
+    Ok(block)
 }
 
-/// Mean sampling period.
-fn period_s(times: &[f64]) -> Option<f64> {
-    let (first, last) = (times.first()?, times.last()?);
-    let period = (last - first) / (times.len() - 1) as f64;
-    (period.is_finite() && period > 0.0).then_some(period)
+/// The most frequent of the usual separators in the header.
+fn separator(bytes: &[u8]) -> u8 {
+    let header = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    let count = |separator: u8| header.iter().filter(|b| **b == separator).count();
+    [b'\t', b';', b','].into_iter().max_by_key(|s| count(*s)).unwrap_or(b',')
 }
 
-/// Largest deviation from the even grid, in periods.
-fn jitter(times: &[f64], period_s: f64) -> f64 {
-    let grid = |i: usize| times[0] + i as f64 * period_s;
-    times.iter().enumerate().map(|(i, t)| (t - grid(i)).abs() / period_s).fold(0.0, f64::max)
+/// Whether a few values of a quantity are as good as many.
+fn is_slow(quantity: Quantity) -> bool {
+    ![&Quantity::CURRENTS, &Quantity::VOLTAGES, &Quantity::VIBRATIONS].iter().any(|q| q.contains(&quantity))
+}
+
+/// Unit of a time column, s; None for other columns.
+fn time_unit_s(name: &str) -> Option<f64> {
+    let name = name.trim_start_matches('\u{feff}').trim();
+    let lower = name.to_lowercase();
+    match lower.replace([' ', '(', '[', ')', ']', '_'], "").as_str() {
+        "t" | "ts" | "time" | "times" | "timesec" | "seconds" => Some(1.0),
+        "timems" | "tms" => Some(1e-3),
+        "timeus" | "tus" => Some(1e-6),
+        _ => is_time_alias(name).then_some(1.0),
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +147,17 @@ mod tests {
         assert_eq!(block.channel(Quantity::VibrationX).unwrap().samples, [0.1, 0.2, 0.3]);
         assert!(block.clock_jitter.unwrap() < 1e-9);
         assert_eq!(block.channels.len(), 2);
+    }
+
+    #[test]
+    fn units_separators_and_gaps_are_understood() {
+        let text = "t (ms);i_a [mA];i_b [mA];temperature\n0;1500,5;2;\n1;2500;3;60,5\n";
+        let block = read_csv(text.as_bytes(), None).unwrap();
+        assert_eq!(block.channel(Quantity::CurrentA).unwrap().samples, [1.5005, 2.5]);
+        assert!((block.channels[0].rate_hz - 1000.0).abs() < 1e-6);
+        assert_eq!(block.value(Quantity::Temperature), Some(60.5));
+        let contradiction = read_csv("time,Ia\n0,1\n1,2\n2,3\n".as_bytes(), Some(7.0)).unwrap();
+        assert_eq!(contradiction.contradicting_rate_hz, None, "times may count samples");
     }
 
     #[test]

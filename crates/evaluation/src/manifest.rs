@@ -1,83 +1,19 @@
-//! Reading a manifest of labelled recordings.
+//! Reading a manifest of labelled recordings, liberally: only a file, a label and what its columns are is required.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use vtox_protocol::{BearingGeometry, Channel, FaultType, MotorProfile, Quantity, SignalBlock};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use vtox_protocol::{Channel, Quantity, SignalBlock};
 
-use crate::npy::{NpyError, read_npy};
+use crate::columns::{Column, columns, reading};
+use crate::csv_file::{CsvError, read_csv};
+use crate::motor::{number, profile};
+use crate::npy::{Array, NpyError, read_npy};
+use crate::recording::{Confidence, Measurement, Recording, Truth};
 
-/// What is really the matter with a recorded motor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Label {
-    /// Nothing.
-    Healthy,
-    /// Inter-turn short circuit.
-    TurnFault,
-    /// Insulation.
-    Insulation,
-    /// Bearing damage.
-    Bearing,
-    /// Eccentricity.
-    Eccentricity,
-    /// Broken rotor bars.
-    BrokenBar,
-    /// Something that is none of the five faults and must not be taken for one.
-    Other,
-}
-
-impl Label {
-    /// The fault that should be found, if it is one of the five.
-    pub const fn fault(self) -> Option<FaultType> {
-        match self {
-            Self::TurnFault => Some(FaultType::TurnFault),
-            Self::Insulation => Some(FaultType::Insulation),
-            Self::Bearing => Some(FaultType::Bearing),
-            Self::Eccentricity => Some(FaultType::Eccentricity),
-            Self::BrokenBar => Some(FaultType::BrokenBar),
-            Self::Healthy | Self::Other => None,
-        }
-    }
-}
-
-/// How far a label can be trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confidence {
-    /// Contradicted by the signal.
-    Low,
-    /// With reservations.
-    Medium,
-    /// Undisputed.
-    High,
-}
-
-/// A labelled recording, ready to be diagnosed.
-#[derive(Debug, Clone)]
-pub struct Recording {
-    /// Name of the recording. May give the label away, so it is for reports only, like all fields but the last two.
-    pub id: String,
-    /// Where it comes from.
-    pub dataset: String,
-    /// What should be found at the end of the recording.
-    pub label: Label,
-    /// What may be found beside it.
-    pub secondary_labels: Vec<Label>,
-    /// How far the label can be trusted.
-    pub label_confidence: Confidence,
-    /// Whether it counts.
-    pub score: bool,
-    /// The motor: the same value for the same physical unit.
-    pub machine_id: String,
-    /// Blocks in order with their times, s, where known; one per snapshot, or one of the whole recording.
-    pub blocks: Vec<(Option<f64>, SignalBlock)>,
-    /// What is known of the motor.
-    pub profile: MotorProfile,
-}
-
-/// Why a manifest or a file it names cannot be read.
+/// Why a manifest or a recording it names cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// A file that cannot be read.
@@ -89,15 +25,16 @@ pub enum ManifestError {
         source: std::io::Error,
     },
     /// Not a manifest.
-    #[error(
-        "{path} is no manifest: {source}; it needs `records` with file, channels, sampling_rate_hz and fault_label"
-    )]
+    #[error("{path} is no manifest: {source}; it needs `records`, a list of objects")]
     Json {
         /// The file.
         path: PathBuf,
         /// Where it goes wrong.
         source: serde_json::Error,
     },
+    /// A record without what is needed.
+    #[error("{0}; a record needs file, fault_label, channels and sampling_rate_hz")]
+    Record(String),
     /// Not an array.
     #[error("{path}: {source}")]
     Npy {
@@ -105,6 +42,14 @@ pub enum ManifestError {
         path: PathBuf,
         /// What is wrong.
         source: NpyError,
+    },
+    /// Not a table.
+    #[error("{path}: {source}")]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: CsvError,
     },
     /// The array does not have the shape the manifest describes.
     #[error(
@@ -120,160 +65,273 @@ pub enum ManifestError {
     },
 }
 
-#[derive(Deserialize)]
-struct Manifest {
-    records: Vec<Record>,
+/// A recording that cannot be read; the others can.
+#[derive(Debug, thiserror::Error)]
+#[error("{id}: {source}")]
+pub struct RecordError {
+    /// Name of the recording, else its number.
+    pub id: String,
+    /// What is wrong with it.
+    pub source: ManifestError,
 }
 
-#[derive(Deserialize)]
-struct Record {
-    id: String,
-    file: String,
-    dataset: String,
-    fault_label: Label,
-    #[serde(default)]
-    secondary_labels: Vec<Label>,
-    label_confidence: Confidence,
-    #[serde(default = "yes")]
-    score: bool,
-    #[serde(default)]
-    machine_id: String,
-    channels: Vec<RecordedChannel>,
-    sampling_rate_hz: f64,
-    rpm: Option<f64>,
-    pole_pairs: Option<u8>,
-    bearing: Option<RecordedBearing>,
-    #[serde(default = "yes")]
-    channels_synchronous: bool,
-    #[serde(default)]
-    snapshot_time_s: Vec<f64>,
+/// A record of a manifest, not yet loaded.
+#[derive(Debug, Clone)]
+pub struct Record {
+    directory: PathBuf,
+    number: usize,
+    fields: Map<String, Value>,
 }
 
-#[derive(Deserialize)]
-struct RecordedChannel {
-    name: String,
-    #[serde(default = "one")]
-    scale: f64,
-}
-
-#[derive(Deserialize)]
-struct RecordedBearing {
-    n_balls: u8,
-    ball_d_mm: f64,
-    pitch_d_mm: f64,
-    #[serde(default)]
-    contact_angle_deg: f64,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-const fn one() -> f64 {
-    1.0
-}
-
-/// Reads a manifest and gives its recordings one after the other, each loaded when it is asked for.
-pub fn recordings(
-    manifest: &Path,
-) -> Result<impl Iterator<Item = Result<Recording, ManifestError>> + use<>, ManifestError> {
-    let bytes = read(manifest)?;
-    let parsed: Manifest = serde_json::from_slice(&bytes)
+/// The records of a manifest, which is an object with a list of them under `records`, or the list itself.
+pub fn records(manifest: &Path) -> Result<Vec<Record>, ManifestError> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Manifest {
+        Object {
+            #[serde(alias = "recordings")]
+            records: Vec<Map<String, Value>>,
+        },
+        List(Vec<Map<String, Value>>),
+    }
+    let parsed = serde_json::from_slice(&read(manifest)?)
         .map_err(|source| ManifestError::Json { path: manifest.to_owned(), source })?;
+    let (Manifest::Object { records } | Manifest::List(records)) = parsed;
     let directory = manifest.parent().unwrap_or(Path::new("")).to_owned();
-    Ok(parsed.records.into_iter().map(move |record| load(&directory, record)))
+    Ok(records
+        .into_iter()
+        .enumerate()
+        .map(|(number, fields)| Record { directory: directory.clone(), number, fields })
+        .collect())
+}
+
+impl Record {
+    /// An array that no manifest describes: its columns by name, and its sampling rate, Hz.
+    pub fn of_array(path: &Path, channels: &[String], rate_hz: f64) -> Self {
+        let fields = serde_json::json!({"file": path, "channels": channels, "sampling_rate_hz": rate_hz});
+        let fields = if let Value::Object(fields) = fields { fields } else { Map::new() };
+        Self { directory: PathBuf::new(), number: 0, fields }
+    }
+
+    /// Path of the recording.
+    pub fn path(&self) -> Option<PathBuf> {
+        Some(self.directory.join(self.text(&["file", "path", "filename"])?))
+    }
+
+    /// Reads the recording.
+    pub fn load(&self) -> Result<Recording, RecordError> {
+        let truth = self.truth();
+        let loaded = truth.and_then(|truth| Ok(Recording { truth, measurement: self.measurement()? }));
+        loaded.map_err(|source| RecordError { id: self.id(), source })
+    }
+
+    /// Reads what a detector may know of the recording. Takes from the record nothing but the file, the description of its
+    /// channels, its readings and its motor.
+    pub fn measurement(&self) -> Result<Measurement, ManifestError> {
+        let path = self.path().ok_or_else(|| ManifestError::Record("no file is named".to_owned()))?;
+        let csv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
+        let mut blocks = if csv { vec![self.table(&path)?] } else { self.snapshots(&path)? };
+        let synchronous = self.fields.get("channels_synchronous").and_then(Value::as_bool).unwrap_or(true);
+        let count = blocks.len();
+        for (i, block) in blocks.iter_mut().enumerate() {
+            block.synchronous = synchronous;
+            self.read_readings(i, count, block);
+        }
+        Ok(Measurement {
+            blocks,
+            profile: profile(&self.fields),
+            supply_frequency_hz: self.number(&["supply_frequency_hz"]).filter(|hz| *hz > 0.0),
+        })
+    }
+
+    fn truth(&self) -> Result<Truth, ManifestError> {
+        let field = |key: &str| self.fields.get(key).filter(|v| !v.is_null());
+        let label = ["fault_label", "label"].iter().find_map(|key| field(key));
+        let label = label.ok_or_else(|| ManifestError::Record("there is no fault_label".to_owned()))?;
+        let text = |keys: &[&str]| self.text(keys).unwrap_or_default();
+        let dataset = text(&["dataset"]);
+        Ok(Truth {
+            id: self.id(),
+            // Without a name each recording is taken for a machine of its own.
+            machine_id: self.text(&["machine_id", "machine"]).unwrap_or_else(|| self.id()),
+            dataset: if dataset.is_empty() { "unnamed".to_owned() } else { dataset },
+            label: Deserialize::deserialize(label)
+                .map_err(|_| ManifestError::Record(format!("fault_label {label} is not known")))?,
+            secondary_labels: field("secondary_labels")
+                .and_then(Value::as_array)
+                .map(|all| all.iter().filter_map(|v| Deserialize::deserialize(v).ok()).collect())
+                .unwrap_or_default(),
+            label_confidence: match field("label_confidence").map(Confidence::deserialize) {
+                Some(Ok(confidence)) => confidence,
+                Some(Err(_)) => Confidence::Medium,
+                None => Confidence::High,
+            },
+            score: field("score").and_then(Value::as_bool).unwrap_or(true),
+        })
+    }
+
+    fn id(&self) -> String {
+        let stem = || Some(self.path()?.file_stem()?.to_str()?.to_owned());
+        self.text(&["id"]).or_else(stem).unwrap_or_else(|| format!("record {}", self.number))
+    }
+
+    fn text(&self, keys: &[&str]) -> Option<String> {
+        keys.iter().find_map(|key| match self.fields.get(*key)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        })
+    }
+
+    fn number(&self, keys: &[&str]) -> Option<f64> {
+        keys.iter().find_map(|key| number(self.fields.get(*key)?))
+    }
+
+    fn rate_hz(&self) -> Option<f64> {
+        self.number(&["sampling_rate_hz", "sampling_rate", "sample_rate_hz", "fs_hz", "rate_hz"])
+            .filter(|hz| *hz > 0.0)
+    }
+
+    fn table(&self, path: &Path) -> Result<SignalBlock, ManifestError> {
+        read_csv(read(path)?.as_slice(), self.rate_hz())
+            .map_err(|source| ManifestError::Csv { path: path.to_owned(), source })
+    }
+
+    /// The blocks of an array.
+    fn snapshots(&self, path: &Path) -> Result<Vec<SignalBlock>, ManifestError> {
+        let described = self.channels()?;
+        let array = read_npy(&read(path)?)
+            .map_err(|source| ManifestError::Npy { path: path.to_owned(), source })?;
+        let times_s: Vec<f64> = self
+            .fields
+            .get("snapshot_time_s")
+            .and_then(Value::as_array)
+            .map(|all| all.iter().filter_map(number).collect())
+            .unwrap_or_default();
+        let layout = Layout::of(&array, described.len(), times_s.len())
+            .ok_or_else(|| ManifestError::Shape { path: path.to_owned(), shape: array.shape.clone(), channels: described.len() })?;
+        let columns = columns(described.iter().map(|c| (c.name.as_str(), c.unit.as_deref())));
+        Ok((0..layout.snapshots)
+            .map(|snapshot| {
+                let known = columns.iter().zip(&described).enumerate();
+                let channels = known.filter_map(|(c, (column, described))| {
+                    let Column { quantity, factor, offset } = (*column)?;
+                    let physical = |raw: f64| ((raw * described.scale + described.offset) * factor + offset) as f32;
+                    let samples = (0..layout.samples).map(|i| physical(layout.raw(&array, snapshot, i, c))).collect();
+                    Some(Channel { quantity, rate_hz: described.rate_hz, samples })
+                });
+                SignalBlock {
+                    start_s: times_s.get(snapshot).copied(),
+                    channels: channels.collect(),
+                    ..SignalBlock::default()
+                }
+            })
+            .collect())
+    }
+
+    fn channels(&self) -> Result<Vec<Described>, ManifestError> {
+        let lacks = |what: &str| ManifestError::Record(what.to_owned());
+        let listed = self.fields.get("channels").and_then(Value::as_array).ok_or_else(|| lacks("there are no channels"))?;
+        listed
+            .iter()
+            .map(|channel| {
+                let field = |keys: &[&str]| keys.iter().find_map(|key| channel.get(*key).filter(|v| !v.is_null()));
+                let name = channel.as_str().or_else(|| field(&["name", "quantity"])?.as_str());
+                let rate_hz = field(&["sampling_rate_hz", "rate_hz"]).and_then(number).filter(|hz| *hz > 0.0);
+                Ok(Described {
+                    name: name.unwrap_or_default().to_owned(),
+                    unit: field(&["unit", "units"]).and_then(Value::as_str).map(str::to_owned),
+                    scale: field(&["scale"]).and_then(number).unwrap_or(1.0),
+                    offset: field(&["offset"]).and_then(number).unwrap_or(0.0),
+                    rate_hz: rate_hz
+                        .or_else(|| self.rate_hz())
+                        .ok_or_else(|| lacks("there is no sampling_rate_hz"))?,
+                })
+            })
+            .collect()
+    }
+
+    /// Slow quantities: the speed, what stands under `readings`, and the usual ones beside it. A list has one value per
+    /// snapshot.
+    fn read_readings(&self, snapshot: usize, snapshots: usize, block: &mut SignalBlock) {
+        let value = |value: &Value| match value {
+            Value::Array(list) if list.len() == snapshots => number(&list[snapshot]),
+            Value::Object(with_unit) => number(with_unit.get("value")?),
+            other => number(other),
+        };
+        const BESIDE: [&str; 10] = [
+            "temperature_c",
+            "temperature",
+            "winding_temperature_c",
+            "insulation_resistance_mohm",
+            "insulation_resistance",
+            "leakage_current_a",
+            "leakage_current_ma",
+            "leakage_current",
+            "dc_bus_voltage_v",
+            "dc_bus_voltage",
+        ];
+        let beside = BESIDE.iter().filter_map(|key| Some((*key, self.fields.get(*key)?)));
+        let listed = self.fields.get("readings").and_then(Value::as_object);
+        let listed = listed.into_iter().flatten().map(|(name, v)| (name.as_str(), v));
+        for (name, v) in beside.chain(listed) {
+            let unit = v.get("unit").and_then(Value::as_str);
+            let column = if unit.is_some() { columns([(name, unit)]).pop().flatten() } else { reading(name) };
+            if let (Some(Column { quantity, factor, offset }), Some(value)) = (column, value(v)) {
+                block.readings.insert(quantity, value * factor + offset);
+            }
+        }
+        let rpm = ["rpm", "speed_rpm"].iter().find_map(|key| value(self.fields.get(*key)?));
+        if let Some(rpm) = rpm {
+            block.readings.insert(Quantity::Speed, rpm);
+        }
+    }
+}
+
+/// A channel as the manifest describes it.
+struct Described {
+    name: String,
+    unit: Option<String>,
+    scale: f64,
+    offset: f64,
+    rate_hz: f64,
+}
+
+/// Where in an array a sample is.
+struct Layout {
+    snapshots: usize,
+    samples: usize,
+    channels: usize,
+    /// The channel index comes before that of the sample.
+    transposed: bool,
+}
+
+impl Layout {
+    fn of(array: &Array, channels: usize, snapshot_times: usize) -> Option<Self> {
+        let layout = |snapshots, samples, transposed| Self { snapshots, samples, channels, transposed };
+        let layout = match array.shape[..] {
+            [samples] if channels == 1 => layout(1, samples, false),
+            [snapshots, samples] if channels == 1 && snapshots > 1 && snapshots == snapshot_times => {
+                layout(snapshots, samples, false)
+            }
+            [samples, c] if c == channels => layout(1, samples, false),
+            [c, samples] if c == channels => layout(1, samples, true),
+            [snapshots, samples, c] if c == channels => layout(snapshots, samples, false),
+            [snapshots, c, samples] if c == channels => layout(snapshots, samples, true),
+            _ => return None,
+        };
+        (layout.samples > 0 && layout.snapshots > 0 && channels > 0).then_some(layout)
+    }
+
+    fn raw(&self, array: &Array, snapshot: usize, sample: usize, channel: usize) -> f64 {
+        let within = match self.transposed {
+            false => sample * self.channels + channel,
+            true => channel * self.samples + sample,
+        };
+        array.values[snapshot * self.samples * self.channels + within]
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ManifestError> {
     fs::read(path).map_err(|source| ManifestError::Io { path: path.to_owned(), source })
-}
-
-fn load(directory: &Path, record: Record) -> Result<Recording, ManifestError> {
-    let path = directory.join(&record.file);
-    let array =
-        read_npy(&read(&path)?).map_err(|source| ManifestError::Npy { path: path.clone(), source })?;
-    let channels = record.channels.len();
-    let (snapshots, samples) = match array.shape[..] {
-        [samples, c] if c == channels => (1, samples),
-        [snapshots, samples, c] if c == channels => (snapshots, samples),
-        _ => {
-            return Err(ManifestError::Shape { path, shape: array.shape, channels });
-        }
-    };
-    let quantities = quantities(&record.channels);
-    let blocks = (0..snapshots)
-        .map(|snapshot| {
-            let rows = &array.values[snapshot * samples * channels..(snapshot + 1) * samples * channels];
-            let start_s = record.snapshot_time_s.get(snapshot).copied();
-            (start_s, block(&record, &quantities, rows, start_s))
-        })
-        .collect();
-    let profile = MotorProfile {
-        pole_pairs: record.pole_pairs,
-        bearing: record.bearing.map(|b| BearingGeometry {
-            elements: b.n_balls,
-            element_diameter_mm: b.ball_d_mm,
-            pitch_diameter_mm: b.pitch_d_mm,
-            contact_angle_deg: b.contact_angle_deg,
-        }),
-        ..MotorProfile::default()
-    };
-    Ok(Recording {
-        id: record.id,
-        dataset: record.dataset,
-        label: record.fault_label,
-        secondary_labels: record.secondary_labels,
-        label_confidence: record.label_confidence,
-        score: record.score,
-        machine_id: record.machine_id,
-        blocks,
-        profile,
-    })
-}
-
-fn block(
-    record: &Record,
-    quantities: &[Option<Quantity>],
-    rows: &[f64],
-    start_s: Option<f64>,
-) -> SignalBlock {
-    let channels = quantities
-        .iter()
-        .enumerate()
-        .filter_map(|(i, quantity)| {
-            let scale = record.channels[i].scale;
-            Some(Channel {
-                quantity: (*quantity)?,
-                rate_hz: record.sampling_rate_hz,
-                samples: rows.iter().skip(i).step_by(quantities.len()).map(|x| (x * scale) as f32).collect(),
-            })
-        })
-        .collect();
-    SignalBlock {
-        start_s,
-        channels,
-        readings: record.rpm.map(|rpm| (Quantity::Speed, rpm)).into_iter().collect(),
-        synchronous: record.channels_synchronous,
-        ..SignalBlock::default()
-    }
-}
-
-/// The quantity of each channel: by its field name, else vibrations and currents in the order in which they come.
-fn quantities(channels: &[RecordedChannel]) -> Vec<Option<Quantity>> {
-    let mut taken = Vec::new();
-    channels
-        .iter()
-        .map(|channel| {
-            let next =
-                |family: &[Quantity], taken: &[Quantity]| family.iter().copied().find(|q| !taken.contains(q));
-            let quantity = match channel.name.split('_').next() {
-                Some("vibration") => next(&Quantity::VIBRATIONS, &taken),
-                Some("current") => next(&Quantity::CURRENTS, &taken),
-                Some("voltage") => next(&Quantity::VOLTAGES, &taken),
-                _ => Quantity::from_alias(&channel.name).filter(|q| !taken.contains(q)),
-            }?;
-            taken.push(quantity);
-            Some(quantity)
-        })
-        .collect()
 }

@@ -2,6 +2,8 @@
 
 use vtox_protocol::FaultType;
 
+use crate::Counterfeit;
+
 /// Operating point, steady over a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OperatingPoint {
@@ -44,26 +46,49 @@ pub enum BearingDefect {
 }
 
 /// State of health.
+///
+/// What a severity means, and what it is at 0.3 (visible), 0.6 (clear) and 1 (strong):
+///
+/// | fault | 0.3 | 0.6 | 1 |
+/// |---|---|---|---|
+/// | turn fault: share of the turns of a phase that are shorted, each carrying 5 times the rated current at rated voltage and frequency | 3 % | 6 % | 10 % |
+/// | insulation: resistance at 40 degC, of 2 Gohm when sound | 3.6 Mohm | 0.27 Mohm | 20 kohm |
+/// | bearing: peak of the impacts over the RMS of the broadband vibration | 6 | 12 | 20 |
+/// | eccentricity: share of the gap | 30 % | 60 % | all |
+/// | broken bars | 1.2 | 2.4 | 4 |
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Condition {
     /// The fault; none when healthy.
     pub fault: Option<FaultType>,
-    /// How far it has gone: 0 not at all, 0.3 visible, 1 strong.
+    /// How far it has gone: 0 not at all, 1 strong.
     pub severity: f64,
     /// Phase of a turn fault: 0, 1, 2 for A, B, C.
     pub phase: usize,
     /// Place of a bearing fault.
     pub bearing_defect: BearingDefect,
+    /// What disturbs the machine or its measurement without being a fault.
+    pub counterfeit: Option<Counterfeit>,
 }
 
 impl Condition {
     /// Without a fault.
-    pub const HEALTHY: Self =
-        Self { fault: None, severity: 0.0, phase: 0, bearing_defect: BearingDefect::OuterRace };
+    pub const HEALTHY: Self = Self {
+        fault: None,
+        severity: 0.0,
+        phase: 0,
+        bearing_defect: BearingDefect::OuterRace,
+        counterfeit: None,
+    };
 
     /// With a fault; turn faults in phase A, bearing faults on the outer race.
     pub fn faulty(fault: FaultType, severity: f64) -> Self {
         Self { fault: Some(fault), severity: severity.clamp(0.0, 1.0), ..Self::HEALTHY }
+    }
+
+    /// The same, disturbed.
+    #[must_use]
+    pub const fn with(self, counterfeit: Counterfeit) -> Self {
+        Self { counterfeit: Some(counterfeit), ..self }
     }
 
     /// The severity of a fault; 0 for the faults it does not have.
@@ -79,8 +104,10 @@ pub struct Sampling {
     pub rate_hz: f64,
     /// Samples per channel.
     pub samples: usize,
-    /// Fundamental over measurement noise of a current, dB.
+    /// Fundamental over measurement noise of a current or voltage, dB.
     pub snr_db: f64,
+    /// Whether the phase voltages (to the star point) are sampled too, and the waveform of the leakage current.
+    pub voltages: bool,
 }
 
 impl Sampling {
@@ -94,7 +121,13 @@ impl Sampling {
 
     /// With 40 dB of signal over noise.
     pub const fn new(rate_hz: f64, samples: usize) -> Self {
-        Self { rate_hz, samples, snr_db: 40.0 }
+        Self { rate_hz, samples, snr_db: 40.0, voltages: false }
+    }
+
+    /// With the phase voltages and the waveform of the leakage current.
+    #[must_use]
+    pub const fn with_voltages(self) -> Self {
+        Self { voltages: true, ..self }
     }
 
     /// Length of a block, s.

@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use vtox_protocol::{FaultType, SignalBlock};
 
-use crate::{BearingDefect, Condition, Motor, OperatingPoint, Sampling, SignalModel};
+use crate::{BearingDefect, Condition, Development, Motor, OperatingPoint, Sampling, SignalModel};
 
 /// Number of the first vehicle: year 2024, then five digits.
 pub const FIRST_NUMBER: u64 = 202_412_345;
@@ -108,6 +108,7 @@ pub struct Vehicle {
     motor: Motor,
     point: OperatingPoint,
     condition: Condition,
+    development: Option<Development>,
     model: SignalModel,
     rng: StdRng,
 }
@@ -116,7 +117,19 @@ impl Vehicle {
     /// A vehicle of your own; `seed` makes its noise.
     pub fn new(id: String, motor: Motor, point: OperatingPoint, condition: Condition, seed: u64) -> Self {
         let model = SignalModel::new(&motor, &point, &condition);
-        Self { id, motor, point, condition, model, rng: StdRng::seed_from_u64(seed) }
+        Self { id, motor, point, condition, development: None, model, rng: StdRng::seed_from_u64(seed) }
+    }
+
+    /// The same with a fault whose severity follows time instead of staying as it is.
+    #[must_use]
+    pub fn developing(self, development: Development) -> Self {
+        Self { development: Some(development), ..self }
+    }
+
+    /// From the next block on it does something else.
+    pub fn set_operating_point(&mut self, point: OperatingPoint) {
+        self.point = point;
+        self.model = SignalModel::new(&self.motor, &self.point, &self.condition);
     }
 
     /// Its id, as `粤B·SEAL·202412345`.
@@ -134,13 +147,18 @@ impl Vehicle {
         &self.point
     }
 
-    /// The truth a diagnosis is measured against.
+    /// The truth a diagnosis is measured against; of a developing fault, that of the last block.
     pub fn condition(&self) -> &Condition {
         &self.condition
     }
 
     /// The block that begins at `now_s`. Blocks whose times meet join without a step.
     pub fn next_block(&mut self, sampling: &Sampling, now_s: f64) -> SignalBlock {
+        let severity = self.development.map_or(self.condition.severity, |d| d.severity_at(now_s));
+        if severity != self.condition.severity {
+            self.condition.severity = severity;
+            self.model = SignalModel::new(&self.motor, &self.point, &self.condition);
+        }
         self.model.block(sampling, now_s, &mut self.rng)
     }
 

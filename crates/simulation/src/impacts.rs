@@ -15,9 +15,9 @@ const RESONANCES: [(f64, f64); 2] = [(1_400.0, 0.8), (3_000.0, 1.0)];
 const DAMPING: f64 = 0.03;
 /// Time constants after which a resonance has died away.
 const RING_TIME_CONSTANTS: f64 = 6.0;
-/// Largest deviation of an impact from the even grid, in periods.
+/// Largest deviation of a bearing's impact from the even grid, in periods.
 const JITTER: f64 = 0.01;
-/// Relative scatter of the amplitudes.
+/// Relative scatter of their amplitudes.
 const AMPLITUDE_SCATTER: f64 = 0.15;
 
 /// The impacts of one machine.
@@ -29,6 +29,10 @@ pub(crate) struct Impacts {
     zone_hz: f64,
     /// Peak of an impact at full load, g.
     peak_g: f64,
+    /// Largest deviation of an impact from the even grid, in periods.
+    jitter: f64,
+    /// Scatter of the amplitudes to either side, 0-1.
+    amplitude_scatter: f64,
     individual: u64,
 }
 
@@ -42,7 +46,20 @@ impl Impacts {
         };
         // Rolling elements slip a little behind the kinematic rate.
         let slip = 1.0 - 0.005 * scatter(motor.individual, 900);
-        Self { rate_hz: per_rev * shaft_hz * slip, zone_hz, peak_g, individual: motor.individual }
+        Self {
+            rate_hz: per_rev * shaft_hz * slip,
+            zone_hz,
+            peak_g,
+            jitter: JITTER,
+            amplitude_scatter: AMPLITUDE_SCATTER,
+            individual: motor.individual,
+        }
+    }
+
+    /// Knocks anywhere: each falls evenly into a period of its own, which leaves no line at their rate.
+    pub(crate) fn knocks(motor: &Motor, rate_hz: f64, peak_g: f64) -> Self {
+        let individual = motor.individual.wrapping_add(1);
+        Self { rate_hz, zone_hz: 0.0, peak_g, jitter: 0.5, amplitude_scatter: 0.7, individual }
     }
 
     pub(crate) fn rate_hz(&self) -> f64 {
@@ -70,7 +87,7 @@ impl Impacts {
         let (step_im, step_re) = (TAU * resonance_hz / rate_hz).sin_cos();
         let decay = (-decay_per_s / rate_hz).exp();
         for k in first..=last {
-            let jitter = JITTER * (2.0 * self.scatter(k, 0) - 1.0);
+            let jitter = self.jitter * (2.0 * self.scatter(k, 0) - 1.0);
             let impact_s = (k as f64 + jitter) / self.rate_hz;
             let begin = ((impact_s - start_s) * rate_hz).ceil().max(0.0);
             let since_s = start_s - impact_s + begin / rate_hz;
@@ -94,7 +111,7 @@ impl Impacts {
     }
 
     fn amplitude(&self, k: i64, impact_s: f64) -> f64 {
-        let scattered = 1.0 + AMPLITUDE_SCATTER * (2.0 * self.scatter(k, 1) - 1.0);
+        let scattered = 1.0 + self.amplitude_scatter * (2.0 * self.scatter(k, 1) - 1.0);
         let zone = if self.zone_hz > 0.0 {
             // Load falls off to both sides of the load zone's middle.
             0.15 + 0.85 * (TAU * (self.zone_hz * impact_s).fract()).cos().max(0.0)

@@ -6,13 +6,19 @@
 //!
 //! The models are those of the literature, named where they are used. They are simple on purpose:
 //! steady operating points, lines with the frequencies and magnitudes theory gives. A detector that
-//! works here has the physics right; whether it works on machines, only measurements tell.
+//! works here has the physics right; whether it works on machines, only measurements tell. Insulation
+//! has no public measurements at all: see [`InsulationSystem`] and [`Development::ThermalAgeing`] for
+//! the published rules it follows and for what is our own assumption.
 //!
-//! - [`Motor`], [`OperatingPoint`] and [`Condition`] say what is simulated.
+//! - [`Motor`], [`OperatingPoint`] and [`Condition`] say what is simulated; [`Condition`] also says
+//!   what a severity means physically.
+//! - [`Counterfeit`] is what looks like a fault and is none; [`Development`] lets a fault grow.
 //! - [`generate`] makes one block; [`SignalModel`] many of the same machine without recomputing.
 //! - [`fleet()`] makes vehicles with ids, unlike motors and a known share of faults.
 
 mod condition;
+mod counterfeit;
+mod development;
 mod fleet;
 mod impacts;
 mod insulation;
@@ -22,7 +28,9 @@ mod motor;
 mod synthesis;
 
 pub use condition::{BearingDefect, Condition, OperatingPoint, Sampling};
+pub use counterfeit::Counterfeit;
+pub use development::Development;
 pub use fleet::{FIRST_NUMBER, FleetOptions, Vehicle, fleet, vehicle_id};
-pub use insulation::{ageing_rate, resistance_at_mohm};
+pub use insulation::{InsulationSystem, ageing_rate, arrhenius_rate};
 pub use model::{SignalModel, generate};
 pub use motor::Motor;

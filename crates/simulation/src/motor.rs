@@ -2,6 +2,8 @@
 
 use vtox_protocol::{BearingGeometry, MotorProfile, MotorType};
 
+use crate::InsulationSystem;
+
 /// A motor to simulate: everything a profile can say, and what only its maker knows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Motor {
@@ -136,6 +138,15 @@ impl Motor {
         }
     }
 
+    /// Kind of insulation: resin from class F on.
+    pub fn insulation_system(&self) -> InsulationSystem {
+        if self.insulation_class_c >= 155.0 {
+            InsulationSystem::Thermosetting
+        } else {
+            InsulationSystem::Thermoplastic
+        }
+    }
+
     /// Slip frequency s f0 at a load, Hz. Torque is proportional to it whatever the supply frequency,
     /// as long as the flux is kept (V/f or field-oriented control). 0 for a synchronous motor.
     pub fn slip_frequency_hz(&self, load_fraction: f64) -> f64 {
@@ -159,6 +170,16 @@ impl Motor {
     /// The load's part of the current over rated current.
     pub fn load_current_ratio(&self, load_fraction: f64) -> f64 {
         (1.0 - self.no_load_current.powi(2)).max(0.0).sqrt() * load_fraction
+    }
+
+    /// Angle by which the current lags the voltage, radians. Of an induction motor it is that of the magnetising
+    /// current beside the load's; of a synchronous one at maximum torque per ampere, that of the voltage over its
+    /// reactance of half a per unit.
+    pub fn power_factor_angle(&self, load_fraction: f64) -> f64 {
+        match self.motor_type {
+            MotorType::PermanentMagnet => (0.5 * self.current_ratio(load_fraction)).atan(),
+            _ => self.no_load_current.atan2(self.load_current_ratio(load_fraction)),
+        }
     }
 
     /// Phase-to-ground voltage at a supply frequency, V (rms): V/f up to the rated frequency.

@@ -49,6 +49,33 @@ pub(crate) fn add_line<const C: usize>(out: &mut [Vec<f32>; C], line: &Line<C>, 
     }
 }
 
+/// The same with sample k taken at `at[k]` sampling periods after `start_s`.
+pub(crate) fn add_line_at<const C: usize>(
+    out: &mut [Vec<f32>; C],
+    line: &Line<C>,
+    rate_hz: f64,
+    start_s: f64,
+    at: &[f64],
+) {
+    let start = (line.frequency_hz * start_s).fract();
+    for (index, periods) in at.iter().enumerate() {
+        let (re, im) = unit(start + line.frequency_hz / rate_hz * periods);
+        for (channel, (a, b)) in out.iter_mut().zip(line.phasors) {
+            channel[index] += (a * re - b * im) as f32;
+        }
+    }
+}
+
+impl<const C: usize> Line<C> {
+    /// The line with channel c seen `first + c` times `skew_s` later.
+    pub(crate) fn skewed(&self, first: usize, skew_s: f64) -> Self {
+        let turned = std::array::from_fn(|c| {
+            times(self.phasors[c], unit(self.frequency_hz * skew_s * (first + c) as f64))
+        });
+        Self { frequency_hz: self.frequency_hz, phasors: turned }
+    }
+}
+
 type Complex = (f64, f64);
 
 fn unit(cycles: f64) -> Complex {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use vtox_evaluation::{Recording, recordings};
+use vtox_evaluation::{Recording, records};
 use vtox_protocol::FaultType;
 
 use super::Form;
@@ -27,8 +27,8 @@ pub async fn run(directory: &Path, gateway: &str, as_json: bool) -> anyhow::Resu
     let run_id = &uuid::Uuid::new_v4().simple().to_string()[..8];
     let mut rows = Vec::new();
     let mut complete = true;
-    for (n, recording) in recordings(&manifest)?.enumerate() {
-        let recording = recording?;
+    for (n, recording) in records(&manifest)?.iter().enumerate() {
+        let recording = recording.load()?;
         // The id of a recording holds its label, so the vehicle gets a number.
         let vehicle = format!("REPLAY-{run_id}-{n:03}");
         let last = send(&sender, &vehicle, &recording).await?;
@@ -39,9 +39,9 @@ pub async fn run(directory: &Path, gateway: &str, as_json: bool) -> anyhow::Resu
                 .iter()
                 .map(|(fault, v)| format!("{fault} {}", v["status"].as_str().unwrap_or("-")))
                 .collect();
-            outln!("{:<44} {:<12} {}", recording.id, label(&recording), shown.join("  "));
+            outln!("{:<44} {:<12} {}", recording.truth.id, recording.truth.label.name(), shown.join("  "));
         }
-        rows.push(json!({"id": recording.id, "vehicle_id": vehicle, "label": recording.label, "verdicts": verdicts}));
+        rows.push(json!({"id": recording.truth.id, "vehicle_id": vehicle, "label": recording.truth.label, "verdicts": verdicts}));
     }
     if as_json {
         outln!("{}", json!({"recordings": rows.len(), "complete": complete, "records": rows}));
@@ -49,26 +49,22 @@ pub async fn run(directory: &Path, gateway: &str, as_json: bool) -> anyhow::Resu
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn label(recording: &Recording) -> String {
-    serde_json::to_value(recording.label).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
 /// Sends the blocks of a recording in order; answers the id of the last message.
 async fn send(sender: &Sender, vehicle: &str, recording: &Recording) -> anyhow::Result<String> {
     let mut last = None;
-    for (n, (time_s, block)) in recording.blocks.iter().enumerate() {
+    let Recording { truth, measurement } = recording;
+    for (n, block) in measurement.blocks.iter().enumerate() {
         let mut block = block.clone();
-        block.start_s = block.start_s.or(*time_s);
-        block.profile = Some(recording.profile.clone());
+        block.profile = Some(measurement.profile.clone());
         match sender.send(vehicle, &n.to_string(), &block).await? {
             Sent::Accepted { message_id, .. } => last = Some(message_id),
             Sent::Rejected { status, detail } => {
-                bail!("{} was refused with {status}: {detail}", recording.id)
+                bail!("{} was refused with {status}: {detail}", truth.id)
             }
-            Sent::Unknown => bail!("the gateway did not take {}", recording.id),
+            Sent::Unknown => bail!("the gateway did not take {}", truth.id),
         }
     }
-    last.with_context(|| format!("{} has no blocks", recording.id))
+    last.with_context(|| format!("{} has no blocks", truth.id))
 }
 
 /// The results of a message, once there is one of every fault type.

@@ -18,7 +18,7 @@ use crate::findings::{Findings, insufficient, line};
 use crate::prepared::Prepared;
 use crate::scale::Scale;
 use crate::signal::Signal;
-use crate::spectrum::median;
+use crate::spectrum::{Spectrum, median};
 
 const FAULT: FaultType = FaultType::Bearing;
 
@@ -219,4 +219,19 @@ fn kurtosis(samples: &[f64]) -> f64 {
 fn typical_kurtosis(signal: &Signal) -> f64 {
     let length = (signal.samples.len() / STRETCHES).max(1);
     median(&mut signal.samples.chunks_exact(length).map(kurtosis).collect::<Vec<_>>())
+}
+
+/// Spectrum of the squared envelope of the vibration, over its mean: what the lines are searched in. Of the band, Hz, that is
+/// asked for where it is one of those looked at, else of the whole one.
+pub(crate) fn envelope_spectrum(
+    prepared: &Prepared<'_>,
+    band_hz: Option<(f64, f64)>,
+) -> Option<((f64, f64), Spectrum)> {
+    let asked = |band: Band| {
+        band_hz.is_some_and(|(low, high)| (band.low_hz - low).abs() < 0.5 && (band.high_hz - high).abs() < 0.5)
+    };
+    let (_, signal) = prepared.axes().max_by(|a, b| typical_kurtosis(a.1).total_cmp(&typical_kurtosis(b.1)))?;
+    let all = envelopes(signal, 0.0, LEVELS_MAX);
+    let shown = all.iter().find(|e| asked(e.band)).or(all.first())?;
+    Some(((shown.band.low_hz, shown.band.high_hz), shown.spectrum()))
 }

@@ -5,17 +5,19 @@
 //! of its own of the vehicle: what healthy running looks like ([`level`]).
 
 mod level;
+mod short;
 
 use serde::{Deserialize, Serialize};
 use vtox_protocol::{FaultType, Status, Verdict};
 
 use self::level::Level;
+use self::short::ShortBlocks;
 use crate::findings::{FAULT_SCORE, WARNING_SCORE, severity_of, status_of};
 use crate::prepared::Prepared;
 use crate::thresholds::Thresholds;
 
 /// Layout of [`FoldedState`]; a state of another layout is begun anew.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Share of a new score in the smoothed one.
 const SMOOTHING: f64 = 0.4;
 /// An alarm ends when the smoothed score is this far below the threshold at which it began.
@@ -37,6 +39,9 @@ pub struct FoldedState {
     status: Option<Status>,
     #[serde(skip_serializing_if = "Option::is_none")]
     level: Option<Level>,
+    /// What is kept of blocks that are too short for side bands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    short: Option<ShortBlocks>,
 }
 
 impl FoldedState {
@@ -60,7 +65,8 @@ impl FoldedState {
     fn usable_or_new(&self) -> Self {
         let usable = self.version == VERSION
             && (0.0..=1.0).contains(&self.score)
-            && self.level.is_none_or(|level| level.usable());
+            && self.level.is_none_or(|level| level.usable())
+            && self.short.as_ref().is_none_or(ShortBlocks::usable);
         if usable { self.clone() } else { Self { version: VERSION, ..Self::default() } }
     }
 }
@@ -69,7 +75,12 @@ impl FoldedState {
 /// order. Verdicts without evidence pass through and are only counted. The published score lies in the band of the
 /// published status, also while an alarm is held.
 pub fn follow(prepared: &Prepared<'_>, fault: FaultType, previous: &FoldedState) -> (Verdict, FoldedState) {
-    fold(prepared.thresholds, fault, previous, crate::diagnose(prepared, fault))
+    let begun = previous.status.is_some_and(|status| status != Status::Normal);
+    let alone = crate::diagnose(prepared, fault);
+    let kept = previous.short.as_ref().filter(|_| previous.version == VERSION);
+    let (verdict, short) = short::follow(kept, prepared, fault, alone, begun);
+    let (verdict, state) = fold(prepared.thresholds, fault, previous, verdict);
+    (verdict, FoldedState { short, ..state })
 }
 
 fn fold(

@@ -44,13 +44,25 @@ pub struct Currents {
     pub lines: Vec<(f64, f64)>,
     /// Slow modulation of the amplitude: frequency, depth.
     pub load: (f64, f64),
+    /// Slow modulation of the phase: frequency, radians.
+    pub swing: (f64, f64),
     pub seed: u64,
 }
 
 impl Currents {
     pub fn healthy(f0: f64, rate_hz: f64, seconds: f64) -> Self {
         let lines = vec![(5.0 * f0, 0.02), (7.0 * f0, 0.01)];
-        Self { f0, rate_hz, seconds, noise: 0.01, negative: (0.005, 1.0), lines, load: (1.0, 0.0), seed: 7 }
+        Self {
+            f0,
+            rate_hz,
+            seconds,
+            noise: 0.01,
+            negative: (0.005, 1.0),
+            lines,
+            load: (1.0, 0.0),
+            swing: (1.0, 0.0),
+            seed: 7,
+        }
     }
 
     pub fn samples(&self, phase: usize) -> Vec<f32> {
@@ -59,7 +71,7 @@ impl Currents {
         (0..(self.rate_hz * self.seconds) as usize)
             .map(|i| {
                 let t = i as f64 / self.rate_hz;
-                let angle = TAU * self.f0 * t + 0.3;
+                let angle = TAU * self.f0 * t + 0.3 + self.swing.1 * (TAU * self.swing.0 * t).sin();
                 let mut x = (angle - turn).cos() + self.negative.0 * (angle + turn + self.negative.1).cos();
                 for (hz, amplitude) in &self.lines {
                     x += amplitude * (TAU * hz * t + turn + hz).cos();

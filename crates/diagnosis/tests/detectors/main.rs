@@ -4,4 +4,6 @@ mod bearing;
 mod common;
 mod insulation;
 mod properties;
-mod rotor_and_winding;
+mod rotor;
+mod short_blocks;
+mod winding;
