@@ -26,8 +26,8 @@ const UNAMBIGUOUS_DB: f64 = 6.0;
 const LINE_ERROR: f64 = 0.1;
 /// Shortest block in which a shaft line is looked for, in resolutions within reach to either side.
 const REACH_MIN: f64 = 1.5;
-/// Below this the motor stands still, Hz.
-const STANDSTILL_HZ: f64 = 0.05;
+/// Below this the motor stands still; no motor turns faster than the other, Hz.
+const PLAUSIBLE_HZ: std::ops::Range<f64> = 0.05..1e4;
 
 /// Where a shaft frequency comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(crate) struct Shaft {
 pub(crate) fn find(prepared: &Prepared<'_>) -> Option<Shaft> {
     let known = |frequency_hz: f64, error: f64, source| {
         let shaft = Shaft { frequency_hz, tolerance_hz: error * frequency_hz, source };
-        (frequency_hz > STANDSTILL_HZ).then_some(shaft)
+        PLAUSIBLE_HZ.contains(&frequency_hz).then_some(shaft)
     };
     if let Some(rpm) = prepared.value(Quantity::Speed) {
         let read = known(rpm.abs() / 60.0, READING_ERROR, Source::Reading)?;
