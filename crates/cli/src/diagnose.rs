@@ -99,7 +99,8 @@ fn print(judged: &[Judged]) {
         }
     }
     let asking = |unsure: bool, title: &str| {
-        let these = judged.iter().filter(|j| j.verdict.status.is_evidence() != unsure && !j.lacking.is_empty());
+        let these =
+            judged.iter().filter(|j| j.verdict.status.is_evidence() != unsure && !j.lacking.is_empty());
         for (n, Judged { fault, lacking, .. }) in these.enumerate() {
             if n == 0 {
                 outln!("\n{title}");

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use vtox_evaluation::{class_limit_c, motor_type, reading_value};
-use vtox_protocol::{BearingGeometry, FaultType, MotorProfile, MotorType, Quantity, SignalBlock, Status, Verdict};
+use vtox_protocol::{
+    BearingGeometry, FaultType, MotorProfile, MotorType, Quantity, SignalBlock, Status, Verdict,
+};
 
 #[derive(Args)]
 pub struct Motor {
@@ -70,14 +72,18 @@ impl Motor {
     fn profile(&self) -> anyhow::Result<MotorProfile> {
         let file = match &self.profile {
             Some(path) => {
-                let text = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-                serde_json::from_slice(&text).with_context(|| format!("{} is no motor profile", path.display()))?
+                let text =
+                    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+                serde_json::from_slice(&text)
+                    .with_context(|| format!("{} is no motor profile", path.display()))?
             }
             None => MotorProfile::default(),
         };
         Ok(MotorProfile {
             motor_type: match self.motor_type.as_deref().map(|name| (name, motor_type(name))) {
-                Some((name, MotorType::Unknown)) => bail!("--motor-type {name} is not known; induction or permanent_magnet"),
+                Some((name, MotorType::Unknown)) => {
+                    bail!("--motor-type {name} is not known; induction or permanent_magnet")
+                }
                 Some((_, known)) => known,
                 None => file.motor_type,
             },
@@ -136,14 +142,19 @@ fn bearing(text: &str) -> anyhow::Result<BearingGeometry> {
             }
             Ok(geometry)
         }
-        _ => vtox_evaluation::bearing_by_designation(text).with_context(|| {
+        _ => vtox_protocol::bearings::geometry(text).with_context(|| {
             format!("--bearing {text} is not in the table; give its geometry as elements,element diameter,pitch diameter, such as 9,7.94,39.04")
         }),
     }
 }
 
 /// What a detector lacks, each with the flag or the column that supplies it. Empty for what could not be improved.
-pub fn lacking(fault: FaultType, verdict: &Verdict, block: &SignalBlock, profile: &MotorProfile) -> Vec<String> {
+pub fn lacking(
+    fault: FaultType,
+    verdict: &Verdict,
+    block: &SignalBlock,
+    profile: &MotorProfile,
+) -> Vec<String> {
     if verdict.status == Status::NotApplicable {
         return Vec::new();
     }
@@ -174,19 +185,28 @@ pub fn lacking(fault: FaultType, verdict: &Verdict, block: &SignalBlock, profile
         FaultType::Bearing => {
             lack(sampled(&Quantity::VIBRATIONS) == 0, "a column with the vibration: vibration_x");
             lack(!speed, "speed, r/min: --rpm RPM");
-            lack(profile.bearing.is_none(), "bearing: --bearing 6205, or its geometry as --bearing 9,7.94,39.04");
+            lack(
+                profile.bearing.is_none(),
+                "bearing: --bearing 6205, or its geometry as --bearing 9,7.94,39.04",
+            );
         }
         FaultType::Eccentricity => {
             lack(sampled(&Quantity::CURRENTS) == 0, "a column with a phase current: Ia");
             lack(!speed, "speed, r/min: --rpm RPM");
             lack(!speed && profile.pole_pairs.is_none(), "or at least the pole pairs: --pole-pairs N");
-            lack(profile.rotor_bars.is_none() && !synchronous_motor, "rotor bars (shows static eccentricity): --rotor-bars N");
+            lack(
+                profile.rotor_bars.is_none() && !synchronous_motor,
+                "rotor bars (shows static eccentricity): --rotor-bars N",
+            );
         }
         FaultType::BrokenBar => {
             lack(sampled(&Quantity::CURRENTS) == 0, "a column with a phase current: Ia");
             lack(!speed, "speed, r/min: --rpm RPM");
             lack(profile.pole_pairs.is_none(), "pole pairs: --pole-pairs N");
-            lack(profile.motor_type == MotorType::Unknown, "kind of motor: --motor-type induction (or permanent_magnet)");
+            lack(
+                profile.motor_type == MotorType::Unknown,
+                "kind of motor: --motor-type induction (or permanent_magnet)",
+            );
         }
     }
     lacking

@@ -126,7 +126,8 @@ pub(crate) fn judge(
         ));
     }
     let second = second_family(spectrum, f0, &pair);
-    if !distance.from_speed && !(pair.stands_out() && second.is_some()) {
+    let told = distance.from_speed || (pair.stands_out() && second.is_some());
+    if !told {
         return findings.insufficient(
             FAULT,
             "the speed (r/min) is needed: without it side bands cannot be told from an oscillating load",

@@ -79,11 +79,7 @@ pub fn pictures(prepared: &Prepared<'_>, fault: FaultType, verdict: &Verdict) ->
 }
 
 /// Where the lines of a fault are expected in the current, and the range of frequency worth showing.
-fn current_marks(
-    fault: FaultType,
-    f0: f64,
-    feature: &impl Fn(&str) -> Option<f64>,
-) -> (Vec<Mark>, f64, f64) {
+fn current_marks(fault: FaultType, f0: f64, feature: &impl Fn(&str) -> Option<f64>) -> (Vec<Mark>, f64, f64) {
     let mark = |name: &str, at: f64| Mark { name: name.to_owned(), at: at.abs() };
     match fault {
         FaultType::Eccentricity => {
@@ -217,11 +213,7 @@ fn range(spectrum: &Spectrum, low_hz: f64, high_hz: f64, y: impl Fn(f64) -> f64)
 }
 
 /// The envelope spectrum of the band in which the detector found most, with the rates of the bearing's parts.
-fn envelope(
-    prepared: &Prepared<'_>,
-    band_hz: Option<(f64, f64)>,
-    found_hz: Option<f64>,
-) -> Option<Picture> {
+fn envelope(prepared: &Prepared<'_>, band_hz: Option<(f64, f64)>, found_hz: Option<f64>) -> Option<Picture> {
     let ((low_hz, high_hz), spectrum) = bearing::envelope_spectrum(prepared, band_hz)?;
     let rates: Vec<(&str, f64)> = match prepared.profile.bearing.as_ref().zip(prepared.shaft_hz()) {
         Some((b, fr)) => [
@@ -251,7 +243,8 @@ fn envelope(
     marks.extend(found_hz.map(|hz| Mark { name: "found".to_owned(), at: hz }));
     marks.retain(|m| m.at <= top_hz);
     let title = format!("Envelope spectrum of the vibration between {low_hz:.0} and {high_hz:.0} Hz");
-    let curve = Curve { name: "envelope".to_owned(), points: range(&spectrum, spectrum.bin_hz, top_hz, |a| a) };
+    let curve =
+        Curve { name: "envelope".to_owned(), points: range(&spectrum, spectrum.bin_hz, top_hz, |a| a) };
     let shown = picture(&title, "frequency, Hz", "depth of modulation", vec![curve])?;
     Some(Picture { marks, ..shown })
 }

@@ -108,8 +108,8 @@ fn without_evidence(
 /// Detector and version, as it stands in [`Verdict::model_version`]. Changes whenever verdicts may.
 pub const fn model_version(fault: FaultType) -> &'static str {
     match fault {
-        FaultType::TurnFault => "turn_fault-1",
-        FaultType::Insulation => "insulation-1",
+        FaultType::TurnFault => "turn_fault-2",
+        FaultType::Insulation => "insulation-2",
         FaultType::Bearing => "bearing-1",
         FaultType::Eccentricity => "eccentricity-2",
         FaultType::BrokenBar => "broken_bar-2",

@@ -70,7 +70,9 @@ fn family(name: &str) -> Option<(&'static [Quantity], Option<Quantity>)> {
     let any = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
     let is = |words: &[&str]| tokens.iter().any(|t| words.contains(t));
     let one = |quantity| Some((&[] as &[Quantity], Some(quantity)));
-    let of = |family: &'static [Quantity; 3], place: Option<usize>| Some((family.as_slice(), place.map(|p| family[p])));
+    let of = |family: &'static [Quantity; 3], place: Option<usize>| {
+        Some((family.as_slice(), place.map(|p| family[p])))
+    };
 
     if any(&["leak"]) {
         return one(Quantity::LeakageCurrent);
@@ -80,7 +82,9 @@ fn family(name: &str) -> Option<(&'static [Quantity], Option<Quantity>)> {
     }
     let dc = is(&["dc", "bus", "dclink", "link", "battery"]) || any(&["udc", "vdc"]);
     if dc {
-        return (any(&["volt", "udc", "vdc"]) || is(&["u", "v"])).then_some(()).and(one(Quantity::DcBusVoltage));
+        return (any(&["volt", "udc", "vdc"]) || is(&["u", "v"]))
+            .then_some(())
+            .and(one(Quantity::DcBusVoltage));
     }
     if any(&["vib", "accel"]) || is(&["acc", "ax", "ay", "az", "accx", "accy", "accz"]) {
         return of(&Quantity::VIBRATIONS, axis(&tokens));
@@ -127,16 +131,19 @@ fn phase(tokens: &[&str]) -> Option<usize> {
 }
 
 fn axis(tokens: &[&str]) -> Option<usize> {
-    tokens.iter().rev().filter(|t| t.len() <= 4).find_map(|token| {
-        ["x", "y", "z"].iter().position(|axis| token.ends_with(axis))
-    })
+    tokens
+        .iter()
+        .rev()
+        .filter(|t| t.len() <= 4)
+        .find_map(|token| ["x", "y", "z"].iter().position(|axis| token.ends_with(axis)))
 }
 
 /// Factor and offset from a unit to the quantity's own. None where a unit that matters is not known; currents, voltages and
 /// vibrations of unknown units are taken as they are, since they are judged by ratios.
 pub(crate) fn conversion(quantity: Quantity, unit: Option<&str>) -> Option<(f64, f64)> {
     let Some(unit) = unit.map(str::trim).filter(|u| !u.is_empty()) else { return Some((1.0, 0.0)) };
-    let unit = unit.replace(['µ', 'μ'], "u").replace(['Ω', 'Ω'], "ohm").replace('²', "2").replace(['^', ' '], "");
+    let unit =
+        unit.replace(['µ', 'μ'], "u").replace(['Ω', 'Ω'], "ohm").replace('²', "2").replace(['^', ' '], "");
     let lower = unit.to_lowercase();
     let of = |factor: f64| Some((factor, 0.0));
     match quantity {
@@ -227,7 +234,12 @@ mod tests {
             assert_eq!(quantities(&names), abc, "{names:?}");
         }
         assert_eq!(quantities(&["Ic", "Ia"]), [Some(Q::CurrentC), Some(Q::CurrentA)]);
-        for names in [["vibration_de", "vibration_fe"], ["acc_x", "acc_y"], ["vib_h", "vib_v"], ["vibration", "vibration"]] {
+        for names in [
+            ["vibration_de", "vibration_fe"],
+            ["acc_x", "acc_y"],
+            ["vib_h", "vib_v"],
+            ["vibration", "vibration"],
+        ] {
             assert_eq!(quantities(&names), [Some(Q::VibrationX), Some(Q::VibrationY)], "{names:?}");
         }
         assert_eq!(quantities(&["accelerometer_z", "ax"]), [Some(Q::VibrationZ), Some(Q::VibrationX)]);
@@ -245,7 +257,16 @@ mod tests {
         ] {
             assert_eq!(quantities(&[name]), [Some(quantity)], "{name}");
         }
-        for name in ["fault_type", "fault_resistance", "stator_resistance", "label", "dc_current", "ambient_temp", "key", "uab"] {
+        for name in [
+            "fault_type",
+            "fault_resistance",
+            "stator_resistance",
+            "label",
+            "dc_current",
+            "ambient_temp",
+            "key",
+            "uab",
+        ] {
             assert_eq!(quantities(&[name]), [None], "{name}");
         }
     }

@@ -50,8 +50,7 @@ pub fn read_csv(mut reader: impl Read, rate_hz: Option<f64>) -> Result<SignalBlo
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
     let separator = separator(bytes);
     let decimal_comma = separator != b',';
-    let mut table =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).delimiter(separator).from_reader(bytes);
+    let mut table = csv::ReaderBuilder::new().trim(csv::Trim::All).delimiter(separator).from_reader(bytes);
     let header = table.headers()?.clone();
     let time_column = header.iter().enumerate().find_map(|(i, name)| Some((i, time_unit_s(name)?)));
     let mut known: Vec<(usize, Column, Vec<Option<f64>>)> = columns(header.iter().map(|name| (name, None)))
@@ -87,10 +86,8 @@ pub fn read_csv(mut reader: impl Read, rate_hz: Option<f64>) -> Result<SignalBlo
     }
     let times: Option<Vec<f64>> = times.into_iter().collect();
     let clock = times.as_deref().and_then(SamplingClock::of);
-    let rate_hz = rate_hz
-        .or(clock.map(|c| c.rate_hz))
-        .filter(|r| r.is_finite() && *r > 0.0)
-        .ok_or(CsvError::NoRate)?;
+    let rate_hz =
+        rate_hz.or(clock.map(|c| c.rate_hz)).filter(|r| r.is_finite() && *r > 0.0).ok_or(CsvError::NoRate)?;
     let mut block = SignalBlock {
         start_s: times.as_ref().map(|t| t[0]),
         clock_jitter: clock.and_then(|c| c.jitter),

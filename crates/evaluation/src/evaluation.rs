@@ -6,7 +6,7 @@ use serde::Serialize;
 use vtox_protocol::{FaultType, Status};
 
 use crate::held_out::{HeldOut, held_out};
-use crate::outcome::RecordOutcome;
+use crate::outcome::{Outcome, RecordOutcome};
 use crate::recording::Label;
 use crate::scores::{Macro, Scores, per_fault};
 
@@ -88,8 +88,9 @@ impl Evaluation {
         let means = Macro::of(&faults);
         let counted = || records.iter().filter(|r| r.counted);
         let healthy: Vec<_> = counted().filter(|r| r.label == Label::Healthy).collect();
-        let alarms = healthy.iter().filter(|r| r.verdicts.values().any(|o| o.is_alarm())).count();
-        let names = |name: fn(&RecordOutcome) -> &String| counted().map(name).cloned().collect::<BTreeSet<_>>();
+        let alarms = healthy.iter().filter(|r| r.verdicts.values().any(Outcome::is_alarm)).count();
+        let names =
+            |name: fn(&RecordOutcome) -> &String| counted().map(name).cloned().collect::<BTreeSet<_>>();
         let tables = |name: fn(&RecordOutcome) -> &String| {
             names(name).into_iter().map(|n| (n.clone(), per_fault(&records, |r| *name(r) == n))).collect()
         };
@@ -118,7 +119,8 @@ impl Evaluation {
 fn early_life<'a>(records: impl Iterator<Item = &'a RecordOutcome>) -> EarlyLife {
     let mut early = EarlyLife::default();
     for record in records {
-        let runs = record.verdicts.values().filter_map(|o| o.alarms_in_first_half.zip(o.verdicts_in_first_half));
+        let runs =
+            record.verdicts.values().filter_map(|o| o.alarms_in_first_half.zip(o.verdicts_in_first_half));
         let (mut alarms, mut verdicts, mut detectors) = (0, 0, 0);
         for (a, v) in runs {
             (alarms, verdicts, detectors) = (alarms + a, verdicts + v, detectors + 1);
@@ -136,14 +138,14 @@ fn confusion<'a>(records: impl Iterator<Item = &'a RecordOutcome>) -> BTreeMap<L
     for record in records {
         let row = table.entry(record.label).or_default();
         row.recordings += 1;
-        let loudest = record
-            .verdicts
-            .iter()
-            .filter(|(_, o)| o.is_alarm())
-            .max_by(|a, b| a.1.score.total_cmp(&b.1.score).then((a.1.status == Status::Fault).cmp(&(b.1.status == Status::Fault))));
+        let loudest = record.verdicts.iter().filter(|(_, o)| o.is_alarm()).max_by(|a, b| {
+            a.1.score
+                .total_cmp(&b.1.score)
+                .then((a.1.status == Status::Fault).cmp(&(b.1.status == Status::Fault)))
+        });
         let silent = match record.label.fault() {
-            Some(fault) => record.verdicts.get(&fault).is_none_or(|o| o.abstained()),
-            None => record.verdicts.values().all(|o| o.abstained()),
+            Some(fault) => record.verdicts.get(&fault).is_none_or(Outcome::abstained),
+            None => record.verdicts.values().all(Outcome::abstained),
         };
         match loudest {
             Some((fault, _)) => *row.taken_for.entry(*fault).or_default() += 1,

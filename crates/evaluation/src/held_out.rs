@@ -48,7 +48,11 @@ fn of_fault(records: &[RecordOutcome], fault: FaultType) -> Option<HeldOut> {
         .filter(|r| r.counted && !r.secondary_labels.iter().any(|l| l.fault() == Some(fault)))
         .filter_map(|r| {
             let outcome = r.verdicts.get(&fault).filter(|o| !o.abstained())?;
-            Some(Judged { machine: &r.machine_id, has_fault: r.label.fault() == Some(fault), score: outcome.score })
+            Some(Judged {
+                machine: &r.machine_id,
+                has_fault: r.label.fault() == Some(fault),
+                score: outcome.score,
+            })
         })
         .collect();
     let machines: BTreeSet<&str> = judged.iter().map(|j| j.machine).collect();
@@ -104,7 +108,9 @@ mod tests {
     use super::*;
 
     fn judged(all: &[(&'static str, bool, f64)]) -> Vec<Judged<'static>> {
-        all.iter().map(|(machine, has_fault, score)| Judged { machine, has_fault: *has_fault, score: *score }).collect()
+        all.iter()
+            .map(|(machine, has_fault, score)| Judged { machine, has_fault: *has_fault, score: *score })
+            .collect()
     }
 
     #[test]

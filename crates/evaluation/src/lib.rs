@@ -31,7 +31,7 @@ pub use evaluation::{Confused, EarlyLife, Evaluation, Unreadable};
 pub use held_out::HeldOut;
 pub use manifest::{ManifestError, Record, RecordError, records};
 pub use markdown::markdown;
-pub use motor::{bearing_by_designation, class_limit_c, motor_type};
+pub use motor::{class_limit_c, motor_type};
 pub use npy::{Array, NpyError, read_npy};
 pub use outcome::{Outcome, RecordOutcome, diagnose_blocks, outcomes};
 pub use recording::{Confidence, Label, Measurement, Recording, Truth};

@@ -33,7 +33,7 @@ pub enum ManifestError {
         source: serde_json::Error,
     },
     /// A record without what is needed.
-    #[error("{0}; a record needs file, fault_label, channels and sampling_rate_hz")]
+    #[error("{0}; a record needs fault_label, and file, channels and sampling_rate_hz, or readings")]
     Record(String),
     /// Not an array.
     #[error("{path}: {source}")]
@@ -94,7 +94,7 @@ pub fn records(manifest: &Path) -> Result<Vec<Record>, ManifestError> {
         },
         List(Vec<Map<String, Value>>),
     }
-    let parsed = serde_json::from_slice(&read(manifest)?)
+    let parsed = serde_json::from_slice(&without_nan(&read(manifest)?))
         .map_err(|source| ManifestError::Json { path: manifest.to_owned(), source })?;
     let (Manifest::Object { records } | Manifest::List(records)) = parsed;
     let directory = manifest.parent().unwrap_or(Path::new("")).to_owned();
@@ -128,9 +128,13 @@ impl Record {
     /// Reads what a detector may know of the recording. Takes from the record nothing but the file, the description of its
     /// channels, its readings and its motor.
     pub fn measurement(&self) -> Result<Measurement, ManifestError> {
-        let path = self.path().ok_or_else(|| ManifestError::Record("no file is named".to_owned()))?;
-        let csv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-        let mut blocks = if csv { vec![self.table(&path)?] } else { self.snapshots(&path)? };
+        let mut blocks = match self.path() {
+            Some(path) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) => {
+                vec![self.table(&path)?]
+            }
+            Some(path) => self.snapshots(&path)?,
+            None => self.readings_alone()?,
+        };
         let synchronous = self.fields.get("channels_synchronous").and_then(Value::as_bool).unwrap_or(true);
         let count = blocks.len();
         for (i, block) in blocks.iter_mut().enumerate() {
@@ -197,27 +201,43 @@ impl Record {
             .map_err(|source| ManifestError::Csv { path: path.to_owned(), source })
     }
 
+    /// Blocks of a record that has readings and no file: one, or one per entry of the longest list.
+    fn readings_alone(&self) -> Result<Vec<SignalBlock>, ManifestError> {
+        let readings = self.fields.get("readings").and_then(Value::as_object).filter(|r| !r.is_empty());
+        let readings = readings.ok_or_else(|| ManifestError::Record("no file is named".to_owned()))?;
+        let blocks = readings.values().filter_map(Value::as_array).map(Vec::len).max().unwrap_or(1);
+        let times_s = self.times_s();
+        let block = |i: usize| SignalBlock { start_s: times_s.get(i).copied(), ..SignalBlock::default() };
+        Ok((0..blocks).map(block).collect())
+    }
+
+    fn times_s(&self) -> Vec<f64> {
+        let times = self.fields.get("snapshot_time_s").and_then(Value::as_array);
+        times.map(|all| all.iter().filter_map(number).collect()).unwrap_or_default()
+    }
+
     /// The blocks of an array.
     fn snapshots(&self, path: &Path) -> Result<Vec<SignalBlock>, ManifestError> {
         let described = self.channels()?;
-        let array = read_npy(&read(path)?)
-            .map_err(|source| ManifestError::Npy { path: path.to_owned(), source })?;
-        let times_s: Vec<f64> = self
-            .fields
-            .get("snapshot_time_s")
-            .and_then(Value::as_array)
-            .map(|all| all.iter().filter_map(number).collect())
-            .unwrap_or_default();
-        let layout = Layout::of(&array, described.len(), times_s.len())
-            .ok_or_else(|| ManifestError::Shape { path: path.to_owned(), shape: array.shape.clone(), channels: described.len() })?;
+        let array =
+            read_npy(&read(path)?).map_err(|source| ManifestError::Npy { path: path.to_owned(), source })?;
+        let times_s = self.times_s();
+        let layout =
+            Layout::of(&array, described.len(), times_s.len()).ok_or_else(|| ManifestError::Shape {
+                path: path.to_owned(),
+                shape: array.shape.clone(),
+                channels: described.len(),
+            })?;
         let columns = columns(described.iter().map(|c| (c.name.as_str(), c.unit.as_deref())));
         Ok((0..layout.snapshots)
             .map(|snapshot| {
                 let known = columns.iter().zip(&described).enumerate();
                 let channels = known.filter_map(|(c, (column, described))| {
                     let Column { quantity, factor, offset } = (*column)?;
-                    let physical = |raw: f64| ((raw * described.scale + described.offset) * factor + offset) as f32;
-                    let samples = (0..layout.samples).map(|i| physical(layout.raw(&array, snapshot, i, c))).collect();
+                    let physical =
+                        |raw: f64| ((raw * described.scale + described.offset) * factor + offset) as f32;
+                    let samples =
+                        (0..layout.samples).map(|i| physical(layout.raw(&array, snapshot, i, c))).collect();
                     Some(Channel { quantity, rate_hz: described.rate_hz, samples })
                 });
                 SignalBlock {
@@ -231,11 +251,16 @@ impl Record {
 
     fn channels(&self) -> Result<Vec<Described>, ManifestError> {
         let lacks = |what: &str| ManifestError::Record(what.to_owned());
-        let listed = self.fields.get("channels").and_then(Value::as_array).ok_or_else(|| lacks("there are no channels"))?;
+        let listed = self
+            .fields
+            .get("channels")
+            .and_then(Value::as_array)
+            .ok_or_else(|| lacks("there are no channels"))?;
         listed
             .iter()
             .map(|channel| {
-                let field = |keys: &[&str]| keys.iter().find_map(|key| channel.get(*key).filter(|v| !v.is_null()));
+                let field =
+                    |keys: &[&str]| keys.iter().find_map(|key| channel.get(*key).filter(|v| !v.is_null()));
                 let name = channel.as_str().or_else(|| field(&["name", "quantity"])?.as_str());
                 let rate_hz = field(&["sampling_rate_hz", "rate_hz"]).and_then(number).filter(|hz| *hz > 0.0);
                 Ok(Described {
@@ -286,6 +311,26 @@ impl Record {
             block.readings.insert(Quantity::Speed, rpm);
         }
     }
+}
+
+/// JSON without the `NaN`, `Infinity` and byte-order mark that some writers put there.
+fn without_nan(text: &[u8]) -> Vec<u8> {
+    let mut rest = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+    let mut out = Vec::with_capacity(rest.len());
+    let (mut in_string, mut escaped) = (false, false);
+    while let Some((&byte, after)) = rest.split_first() {
+        let word = [&b"NaN"[..], b"-Infinity", b"Infinity"].into_iter().find(|word| rest.starts_with(word));
+        if let (false, Some(word)) = (in_string, word) {
+            out.extend(b"null");
+            rest = &rest[word.len()..];
+            continue;
+        }
+        in_string ^= byte == b'"' && !escaped;
+        escaped = in_string && byte == b'\\' && !escaped;
+        out.push(byte);
+        rest = after;
+    }
+    out
 }
 
 /// A channel as the manifest describes it.

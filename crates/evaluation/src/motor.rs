@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use vtox_protocol::{BearingGeometry, MotorProfile, MotorType};
+use vtox_protocol::{BearingGeometry, MotorProfile, MotorType, bearings};
 
 /// The profile out of a record's own fields and out of its `motor`, `profile` or `nameplate`. What cannot be understood is
 /// as unknown as what is not there.
@@ -16,7 +16,9 @@ pub(crate) fn profile(record: &Map<String, Value>) -> MotorProfile {
     let number = |keys: &[&str]| find(keys).and_then(number).filter(|v| *v > 0.0);
     let whole = |keys: &[&str]| number(keys).filter(|v| v.fract() == 0.0);
     MotorProfile {
-        motor_type: find(&["motor_type", "type"]).and_then(Value::as_str).map_or(MotorType::Unknown, motor_type),
+        motor_type: find(&["motor_type", "type"])
+            .and_then(Value::as_str)
+            .map_or(MotorType::Unknown, motor_type),
         pole_pairs: whole(&["pole_pairs"])
             .or_else(|| whole(&["poles"]).map(|p| p / 2.0))
             .filter(|p| (1.0..=255.0).contains(p))
@@ -47,7 +49,9 @@ pub fn motor_type(name: &str) -> MotorType {
     let is = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
     if is(&["permanent", "pmsm", "ipm", "spm", "bldc"]) || name == "pm" {
         MotorType::PermanentMagnet
-    } else if is(&["induction", "asynchronous", "squirrel", "cage"]) || ["im", "scim", "acim"].contains(&name.as_str()) {
+    } else if is(&["induction", "asynchronous", "squirrel", "cage"])
+        || ["im", "scim", "acim"].contains(&name.as_str())
+    {
         MotorType::Induction
     } else {
         MotorType::Unknown
@@ -96,14 +100,9 @@ struct Recorded {
     ftf_x_fr: Option<f64>,
 }
 
-/// Geometry of a bearing by its designation, where it is in the table.
-pub fn bearing_by_designation(_designation: &str) -> Option<BearingGeometry> {
-    None
-}
-
 fn bearing(value: &Value) -> Option<BearingGeometry> {
     if let Some(designation) = value.as_str() {
-        return bearing_by_designation(designation);
+        return bearings::geometry(designation);
     }
     let recorded = Recorded::deserialize(value).ok()?;
     let measured = || {
@@ -114,7 +113,7 @@ fn bearing(value: &Value) -> Option<BearingGeometry> {
             contact_angle_deg: recorded.contact_angle_deg.unwrap_or(0.0),
         })
     };
-    let designated = || bearing_by_designation(value.get("designation")?.as_str()?);
+    let designated = || bearings::geometry(value.get("designation")?.as_str()?);
     measured().or_else(|| from_rates(&recorded)).or_else(designated)
 }
 
@@ -131,7 +130,8 @@ fn from_rates(recorded: &Recorded) -> Option<BearingGeometry> {
         return None;
     }
     // BSF = (1 - gamma^2) / (2 d/D), and gamma = d/D cos(contact angle).
-    let ratio = recorded.bsf_x_fr.map(|bsf| (1.0 - gamma * gamma) / (2.0 * bsf)).filter(|r| *r >= gamma && *r < 0.9);
+    let ratio =
+        recorded.bsf_x_fr.map(|bsf| (1.0 - gamma * gamma) / (2.0 * bsf)).filter(|r| *r >= gamma && *r < 0.9);
     let ratio = ratio.unwrap_or(gamma);
     Some(BearingGeometry {
         elements: elements as u8,
@@ -146,17 +146,22 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn of(value: Value) -> MotorProfile {
+    fn of(value: &Value) -> MotorProfile {
         profile(value.as_object().unwrap())
     }
 
     #[test]
     fn fault_rates_alone_make_a_bearing_with_these_rates() {
-        let p = of(json!({"bearing": {"bpfo_x_fr": 3.5848, "bpfi_x_fr": 5.4152, "bsf_x_fr": 2.3567, "ftf_x_fr": 0.3983}}));
+        let p = of(
+            &json!({"bearing": {"bpfo_x_fr": 3.5848, "bpfi_x_fr": 5.4152, "bsf_x_fr": 2.3567, "ftf_x_fr": 0.3983}}),
+        );
         let b = p.bearing.unwrap();
-        for (got, expected) in
-            [(b.bpfo_per_rev(), 3.5848), (b.bpfi_per_rev(), 5.4152), (b.bsf_per_rev(), 2.3567), (b.ftf_per_rev(), 0.3983)]
-        {
+        for (got, expected) in [
+            (b.bpfo_per_rev(), 3.5848),
+            (b.bpfi_per_rev(), 5.4152),
+            (b.bsf_per_rev(), 2.3567),
+            (b.ftf_per_rev(), 0.3983),
+        ] {
             assert!((got - expected).abs() < 2e-3, "{got} against {expected}");
         }
         // 7208 with 40 degrees: the contact angle comes out of BSF.
@@ -168,20 +173,22 @@ mod tests {
         };
         let rates = json!({"bearing": {"bpfo_x_fr": angular.bpfo_per_rev(), "ftf_x_fr": angular.ftf_per_rev(),
             "bsf_x_fr": angular.bsf_per_rev(), "n_balls": null}});
-        let b = of(rates).bearing.unwrap();
+        let b = of(&rates).bearing.unwrap();
         assert_eq!(b.elements, 14);
         assert!((b.contact_angle_deg - 40.0).abs() < 1e-6 && (b.element_diameter_mm - 20.0).abs() < 1e-6);
-        assert_eq!(of(json!({"bearing": {"bpfo_x_fr": 3.5}})).bearing, None);
-        assert_eq!(of(json!({"bearing": null})).bearing, None);
+        assert_eq!(of(&json!({"bearing": {"bpfo_x_fr": 3.5}})).bearing, None);
+        assert_eq!(of(&json!({"bearing": null})).bearing, None);
     }
 
     #[test]
     fn names_and_numbers_of_many_kinds_are_read() {
-        let p = of(json!({"pole_pairs": 2.0, "motor_type": "Squirrel-cage induction", "insulation_class": "F",
-            "rotor_bars": null, "motor": {"rotor_bars": 28, "rated_current_a": "8.5"}, "notes": ["bearing"]}));
+        let p = of(
+            &json!({"pole_pairs": 2.0, "motor_type": "Squirrel-cage induction", "insulation_class": "F",
+            "rotor_bars": null, "motor": {"rotor_bars": 28, "rated_current_a": "8.5"}, "notes": ["bearing"]}),
+        );
         assert_eq!((p.pole_pairs, p.rotor_bars, p.insulation_class_c), (Some(2), Some(28), Some(155.0)));
         assert_eq!((p.motor_type, p.rated_current_a), (MotorType::Induction, Some(8.5)));
-        assert_eq!(of(json!({"poles": 6, "motor_type": "PMSM"})).pole_pairs, Some(3));
+        assert_eq!(of(&json!({"poles": 6, "motor_type": "PMSM"})).pole_pairs, Some(3));
         assert_eq!(motor_type("pmsm"), MotorType::PermanentMagnet);
     }
 }

@@ -22,7 +22,9 @@ pub enum NpyError {
     #[error("the .npy header is damaged: {0} is missing or malformed; write the file again with numpy.save")]
     Header(&'static str),
     /// An element type that is not read.
-    #[error("element type {0:?} is not supported; convert with astype to an integer type, float32 or float64")]
+    #[error(
+        "element type {0:?} is not supported; convert with astype to an integer type, float32 or float64"
+    )]
     ElementType(String),
     /// Fewer or more data than the shape asks for.
     #[error(

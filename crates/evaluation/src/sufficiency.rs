@@ -55,9 +55,9 @@ pub fn suffices(fault: FaultType, measurement: &Measurement) -> bool {
             let length_min_s = f0.map_or(CYCLES_LENGTH_MIN_S, |f0| CYCLES_MIN / f0);
             block.synchronous && lengths.is_some_and(|all| all.into_iter().all(|s| s >= length_min_s))
         }
-        FaultType::Insulation => {
-            [Quantity::InsulationResistance, Quantity::LeakageCurrent].into_iter().any(|q| block.value(q).is_some())
-        }
+        FaultType::Insulation => [Quantity::InsulationResistance, Quantity::LeakageCurrent]
+            .into_iter()
+            .any(|q| block.value(q).is_some()),
         FaultType::Bearing => Quantity::VIBRATIONS
             .into_iter()
             .filter_map(length_s)
@@ -76,7 +76,9 @@ pub fn suffices(fault: FaultType, measurement: &Measurement) -> bool {
                 Some(slip_hz) => 2.0 * slip_hz * s >= APART_MIN,
                 None => s >= SLIP_LENGTH_MIN_S,
             };
-            profile.motor_type != MotorType::PermanentMagnet && turns_per_s.is_some() && current_s.is_some_and(enough)
+            profile.motor_type != MotorType::PermanentMagnet
+                && turns_per_s.is_some()
+                && current_s.is_some_and(enough)
         }
     }
 }

@@ -92,8 +92,16 @@ fn share(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"))
 }
 
-const SCORES: [&str; 8] =
-    ["with fault", "found", "without", "false alarms", "abstained (data suffice)", "precision", "recall", "F1"];
+const SCORES: [&str; 8] = [
+    "with fault",
+    "found",
+    "without",
+    "false alarms",
+    "abstained (data suffice)",
+    "precision",
+    "recall",
+    "F1",
+];
 
 fn scores(s: &Scores) -> [String; 8] {
     let c = &s.counts;
@@ -129,7 +137,10 @@ fn summary(evaluation: &Evaluation) -> Table {
     line("recordings listed", evaluation.records.len().to_string());
     line("recordings that could not be read", evaluation.errors.len().to_string());
     line("healthy recordings", evaluation.healthy.to_string());
-    line("false alarms per 1,000 healthy recordings", format!("{:.0}", evaluation.false_alarms_per_1000_healthy));
+    line(
+        "false alarms per 1,000 healthy recordings",
+        format!("{:.0}", evaluation.false_alarms_per_1000_healthy),
+    );
     line("abstained, all detectors", evaluation.abstained.to_string());
     line("abstained though the data suffice", evaluation.abstained_wrongly.to_string());
     line("runs to failure", early_life.runs.to_string());
@@ -165,9 +176,13 @@ fn parts(title: &str, part: &str, of: &BTreeMap<String, BTreeMap<FaultType, Scor
                 table.row([name.clone(), fault.name().to_owned()].into_iter().chain(scores(s)));
             }
         }
-        if per_fault.values().all(|s| s.counts.with_fault + s.counts.false_alarms + s.counts.abstained_wrongly == 0) {
+        if per_fault
+            .values()
+            .all(|s| s.counts.with_fault + s.counts.false_alarms + s.counts.abstained_wrongly == 0)
+        {
             let without = per_fault.values().map(|s| s.counts.without_fault).sum::<u32>().to_string();
-            let mut cells = vec![name.clone(), "none, all quiet".to_owned(), "0".to_owned(), "0".to_owned(), without];
+            let mut cells =
+                vec![name.clone(), "none, all quiet".to_owned(), "0".to_owned(), "0".to_owned(), without];
             cells.extend(["0", "-", "-", "-", "-"].map(str::to_owned));
             table.row(cells);
         }
@@ -178,7 +193,16 @@ fn parts(title: &str, part: &str, of: &BTreeMap<String, BTreeMap<FaultType, Scor
 fn held_out(evaluation: &Evaluation) -> Table {
     let mut table = Table::new(
         "Thresholds on the score chosen without the machine they judge",
-        ["fault type", "machines", "chosen from", "to", "F1 so", "F1 as shipped", "lowest faulty", "highest sound"],
+        [
+            "fault type",
+            "machines",
+            "chosen from",
+            "to",
+            "F1 so",
+            "F1 as shipped",
+            "lowest faulty",
+            "highest sound",
+        ],
     );
     for (fault, h) in &evaluation.held_out_machines {
         table.row([
@@ -196,7 +220,10 @@ fn held_out(evaluation: &Evaluation) -> Table {
 }
 
 fn false_alarms(sweeps: &Sweeps) -> Table {
-    let title = format!("Simulated, healthy: {} windows, {} with an alarm", sweeps.options.windows, sweeps.false_alarms);
+    let title = format!(
+        "Simulated, healthy: {} windows, {} with an alarm",
+        sweeps.options.windows, sweeps.false_alarms
+    );
     let mut table = Table::new(&title, ["detector", "verdicts", "abstained", "false alarms"]);
     for (fault, t) in &sweeps.healthy {
         table.row([
@@ -265,7 +292,8 @@ fn curve(fault: FaultType, curves: &[Curve]) -> Table {
         names.dedup();
         names
     };
-    let groups: [(&str, fn(&Place) -> String); 5] = [
+    type Group = (&'static str, fn(&Place) -> String);
+    let groups: [Group; 5] = [
         ("load", |p| p.load.to_owned()),
         ("speed", |p| p.speed.to_owned()),
         ("noise", |p| format!("{} dB", p.noise_db)),

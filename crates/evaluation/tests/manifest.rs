@@ -72,7 +72,10 @@ fn recordings_are_read_and_counted() {
     std::fs::write(at("run.npy"), npy("<i2", "False", "(2, 1000, 3)", int16(&currents(0.0)))).unwrap();
     let mut unread = record("absent", "healthy");
     unread.insert("extra".to_owned(), json!({"unknown": [1, 2]}));
-    write(directory.path(), &[record("well", "healthy"), unread, record("ill", "turn_fault"), record("run", "other")]);
+    write(
+        directory.path(),
+        &[record("well", "healthy"), unread, record("ill", "turn_fault"), record("run", "other")],
+    );
 
     let recording = records(&at("manifest.json")).unwrap()[0].load().unwrap();
     let block = &recording.measurement.blocks[0];
@@ -112,7 +115,8 @@ fn an_abstention_where_the_data_suffice_is_wrong() {
     let mut rows = currents(0.3);
     // A dead sensor: three currents are there, but one says nothing.
     rows.iter_mut().for_each(|row| (row[1], row[2]) = (0, 0));
-    std::fs::write(directory.path().join("dead.npy"), npy("<i2", "False", "(2000, 3)", int16(&rows))).unwrap();
+    std::fs::write(directory.path().join("dead.npy"), npy("<i2", "False", "(2000, 3)", int16(&rows)))
+        .unwrap();
     write(directory.path(), &[record("dead", "turn_fault")]);
     let evaluation = evaluated(directory.path());
     let counts = evaluation.per_fault[&FaultType::TurnFault].counts;
@@ -156,19 +160,55 @@ fn manifests_of_other_people_are_read() {
     let mut one = least.clone();
     one.insert("channels".to_owned(), json!([{"name": "Leakage Current", "unit": "mA", "scale": null}]));
     one.insert("bearing".to_owned(), json!({"designation": "?", "bpfo_x_fr": 3.5848, "bpfi_x_fr": 5.4152}));
-    one.insert("readings".to_owned(), json!({"insulation_resistance": {"value": 500, "unit": "kohm"}, "temperature_k": 300.0}));
+    one.insert(
+        "readings".to_owned(),
+        json!({"insulation_resistance": {"value": 500, "unit": "kohm"}, "temperature_k": 300.0}),
+    );
     one.insert("motor_type".to_owned(), json!("pmsm"));
-    let one = measured(&one, npy("<f8", "False", "(2,)", [1.5f64, 2.5].iter().flat_map(|v| v.to_le_bytes()).collect()));
+    let one = measured(
+        &one,
+        npy("<f8", "False", "(2,)", [1.5f64, 2.5].iter().flat_map(|v| v.to_le_bytes()).collect()),
+    );
     assert_eq!(channels(&one.blocks[0]), [(Quantity::LeakageCurrent, &[1.5e-3f32, 2.5e-3][..])]);
     assert_eq!(one.blocks[0].value(Quantity::InsulationResistance), Some(0.5));
     assert!((one.blocks[0].value(Quantity::Temperature).unwrap() - 26.85).abs() < 1e-9);
     assert_eq!(one.profile.bearing.unwrap().elements, 9);
 }
 
+#[test]
+fn insulation_may_be_readings_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = r#"{"records": [
+        {"id": "worn", "fault_label": "insulation", "rpm": NaN, "notes": "NaN \" Infinity", "readings": {"insulation_resistance_mohm": 0.3,
+            "temperature_c": 40, "leakage_current": {"value": 4, "unit": "mA"}}},
+        {"id": "sound", "fault_label": "healthy", "readings": {"insulation_resistance_mohm": [900, 800, 850], "temperature_c": 40}},
+        {"id": "nothing", "fault_label": "insulation"}]}"#;
+    std::fs::write(directory.path().join("manifest.json"), text).unwrap();
+    let evaluation = evaluated(directory.path());
+    let counts = evaluation.per_fault[&FaultType::Insulation].counts;
+    assert_eq!(
+        (counts.with_fault, counts.found, counts.without_fault, counts.false_alarms),
+        (1, 1, 1, 0),
+        "{evaluation:?}"
+    );
+    assert_eq!(evaluation.records[1].verdicts[&FaultType::Insulation].verdicts_in_first_half, Some(1));
+    assert!(evaluation.errors[0].error.contains("no file"), "{:?}", evaluation.errors);
+}
+
 /// All fields of a record that may give its label away.
 const TELLTALE: [&str; 12] = [
-    "id", "dataset", "fault_label", "label_confidence", "machine_id", "severity", "severity_value", "fault_detail",
-    "faulty_phase", "notes", "secondary_labels", "source",
+    "id",
+    "dataset",
+    "fault_label",
+    "label_confidence",
+    "machine_id",
+    "severity",
+    "severity_value",
+    "fault_detail",
+    "faulty_phase",
+    "notes",
+    "secondary_labels",
+    "source",
 ];
 
 proptest! {

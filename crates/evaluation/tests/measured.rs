@@ -35,7 +35,11 @@ fn faults_are_found_and_healthy_machines_stay_quiet() {
         let scores = &evaluation.per_fault[&fault];
         assert!(scores.recall.unwrap() >= recall, "{fault}: {scores:?}");
         assert!(scores.precision.unwrap() >= precision, "{fault}: {scores:?}");
-        assert_eq!(scores.counts.missed_by_abstaining + scores.counts.abstained_wrongly, 0, "{fault}: {scores:?}");
+        assert_eq!(
+            scores.counts.missed_by_abstaining + scores.counts.abstained_wrongly,
+            0,
+            "{fault}: {scores:?}"
+        );
     }
     assert!(evaluation.means.f1 >= 0.95, "{}", evaluation.means.f1);
     assert!(evaluation.false_alarms_per_1000_healthy < 50.0, "{}", evaluation.false_alarms_per_1000_healthy);

@@ -2,6 +2,7 @@
 //!
 //! Pure data: no I/O, no clock, no runtime. Every other crate may depend on this one.
 
+pub mod bearings;
 pub mod codec;
 pub mod keys;
 pub mod timestamp;

@@ -1,6 +1,9 @@
 //! What is known of a motor beforehand.
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::bearings;
 
 /// Kind of machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -50,9 +53,10 @@ pub struct MotorProfile {
     pub bearing: Option<BearingGeometry>,
 }
 
-/// Geometry of a rolling-element bearing.
+/// Geometry of a rolling-element bearing. Read from its dimensions, or from `{"designation": "6205-2RS"}` where
+/// [`bearings`](crate::bearings) has the bearing; written as dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenBearing")]
 pub struct BearingGeometry {
     /// Number of rolling elements.
     pub elements: u8,
@@ -61,8 +65,63 @@ pub struct BearingGeometry {
     /// Pitch diameter, mm.
     pub pitch_diameter_mm: f64,
     /// Contact angle, degrees.
-    #[serde(default)]
     pub contact_angle_deg: f64,
+}
+
+/// A bearing as it is written. The dimensions in the order of [`BearingGeometry`], for codecs without names.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenBearing {
+    #[serde(default)]
+    elements: Option<u8>,
+    #[serde(default)]
+    element_diameter_mm: Option<f64>,
+    #[serde(default)]
+    pitch_diameter_mm: Option<f64>,
+    #[serde(default)]
+    contact_angle_deg: Option<f64>,
+    #[serde(default)]
+    designation: Option<String>,
+}
+
+/// A bearing that cannot be told from what is written.
+#[derive(Debug, PartialEq, Error)]
+enum UnknownBearing {
+    #[error(
+        "bearing {0:?} is not in the table: give its elements, element_diameter_mm and pitch_diameter_mm \
+         (from the maker's data sheet) beside or instead of the designation"
+    )]
+    NotInTable(String),
+    #[error(
+        "a bearing needs elements, element_diameter_mm and pitch_diameter_mm, or a designation such as 6205"
+    )]
+    Incomplete,
+}
+
+impl TryFrom<WrittenBearing> for BearingGeometry {
+    type Error = UnknownBearing;
+
+    fn try_from(written: WrittenBearing) -> Result<Self, UnknownBearing> {
+        let WrittenBearing {
+            elements,
+            element_diameter_mm,
+            pitch_diameter_mm,
+            contact_angle_deg,
+            designation,
+        } = written;
+        match (elements, element_diameter_mm, pitch_diameter_mm, designation) {
+            (Some(elements), Some(element_diameter_mm), Some(pitch_diameter_mm), _) => Ok(Self {
+                elements,
+                element_diameter_mm,
+                pitch_diameter_mm,
+                contact_angle_deg: contact_angle_deg.unwrap_or(0.0),
+            }),
+            (None, None, None, Some(designation)) => {
+                bearings::geometry(&designation).ok_or(UnknownBearing::NotInTable(designation))
+            }
+            _ => Err(UnknownBearing::Incomplete),
+        }
+    }
 }
 
 impl BearingGeometry {
@@ -113,5 +172,34 @@ mod tests {
         ] {
             assert!((got - expected).abs() < 5e-4, "{got} against {expected}");
         }
+    }
+
+    fn read(text: &str) -> Result<BearingGeometry, String> {
+        serde_json::from_str(text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_bearing_is_read_from_dimensions_or_designation() {
+        let dimensions = r#"{"elements":9,"element_diameter_mm":7.938,"pitch_diameter_mm":38.5}"#;
+        let bearing = read(dimensions).unwrap();
+        assert_eq!(read(r#"{"designation":"6205-2RS"}"#).unwrap(), bearing);
+        let both =
+            r#"{"designation":"4711","elements":9,"element_diameter_mm":7.938,"pitch_diameter_mm":38.5}"#;
+        assert_eq!(read(both).unwrap(), bearing);
+        let written = serde_json::to_string(&bearing).unwrap();
+        assert_eq!(written, dimensions.replace('}', r#","contact_angle_deg":0.0}"#));
+        assert_eq!(read(&written).unwrap(), bearing);
+        let packed = rmp_serde::to_vec(&bearing).unwrap();
+        assert_eq!(rmp_serde::from_slice::<BearingGeometry>(&packed).unwrap(), bearing);
+        let packed = rmp_serde::to_vec_named(&bearing).unwrap();
+        assert_eq!(rmp_serde::from_slice::<BearingGeometry>(&packed).unwrap(), bearing);
+    }
+
+    #[test]
+    fn an_unknown_bearing_is_an_error_that_names_the_fix() {
+        assert!(read(r#"{"designation":"NU1234"}"#).unwrap_err().contains("give its elements"));
+        assert!(read(r#"{"elements":9,"pitch_diameter_mm":38.5}"#).unwrap_err().contains("or a designation"));
+        assert!(read(r#"{"designation":"6205","elements":9}"#).unwrap_err().contains("needs elements"));
+        assert!(read(r#"{"balls":9}"#).unwrap_err().contains("unknown field"));
     }
 }

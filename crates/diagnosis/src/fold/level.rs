@@ -14,6 +14,9 @@ const DRIFT: f64 = 0.02;
 /// Vibration depends on speed; beyond this relative change of speed levels are not compared.
 const SPEED_CHANGE_MAX: f64 = 0.1;
 
+/// No f32 signal has a level beyond this, and growth out of it stays a number.
+const LN_LEVEL_MAX: f32 = 110.0;
+
 /// Level of vibration in healthy running.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Level {
@@ -24,7 +27,7 @@ pub(super) struct Level {
 
 impl Level {
     pub(super) fn usable(&self) -> bool {
-        self.ln_level.is_finite() && self.speed_rpm.is_finite()
+        self.ln_level.abs() <= LN_LEVEL_MAX && self.speed_rpm.is_finite()
     }
 }
 

@@ -6,12 +6,16 @@
 
 mod level;
 mod short;
+mod trend;
+mod unbalance;
 
 use serde::{Deserialize, Serialize};
 use vtox_protocol::{FaultType, Status, Verdict};
 
 use self::level::Level;
 use self::short::ShortBlocks;
+use self::trend::Trend;
+use self::unbalance::Unbalance;
 use crate::findings::{FAULT_SCORE, WARNING_SCORE, severity_of, status_of};
 use crate::prepared::Prepared;
 use crate::thresholds::Thresholds;
@@ -39,6 +43,10 @@ pub struct FoldedState {
     status: Option<Status>,
     #[serde(skip_serializing_if = "Option::is_none")]
     level: Option<Level>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unbalance: Option<Unbalance>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trend: Option<Trend>,
     /// What is kept of blocks that are too short for side bands.
     #[serde(skip_serializing_if = "Option::is_none")]
     short: Option<ShortBlocks>,
@@ -66,6 +74,8 @@ impl FoldedState {
         let usable = self.version == VERSION
             && (0.0..=1.0).contains(&self.score)
             && self.level.is_none_or(|level| level.usable())
+            && self.unbalance.as_ref().is_none_or(Unbalance::usable)
+            && self.trend.as_ref().is_none_or(Trend::usable)
             && self.short.as_ref().is_none_or(ShortBlocks::usable);
         if usable { self.clone() } else { Self { version: VERSION, ..Self::default() } }
     }
@@ -79,13 +89,14 @@ pub fn follow(prepared: &Prepared<'_>, fault: FaultType, previous: &FoldedState)
     let alone = crate::diagnose(prepared, fault);
     let kept = previous.short.as_ref().filter(|_| previous.version == VERSION);
     let (verdict, short) = short::follow(kept, prepared, fault, alone, begun);
-    let (verdict, state) = fold(prepared.thresholds, fault, previous, verdict);
+    let (verdict, state) = fold(prepared.thresholds, fault, prepared.block.start_s, previous, verdict);
     (verdict, FoldedState { short, ..state })
 }
 
 fn fold(
     thresholds: &Thresholds,
     fault: FaultType,
+    start_s: Option<f64>,
     previous: &FoldedState,
     mut verdict: Verdict,
 ) -> (Verdict, FoldedState) {
@@ -93,8 +104,19 @@ fn fold(
         return (verdict, previous.after_unreadable());
     }
     let mut state = previous.usable_or_new();
-    if fault == FaultType::Bearing {
-        state.level = level::follow(state.level, thresholds.bearing.ln_growth, &mut verdict);
+    match fault {
+        FaultType::Bearing => {
+            state.level = level::follow(state.level, thresholds.bearing.ln_growth, &mut verdict);
+        }
+        FaultType::TurnFault => {
+            let kept = state.unbalance.take();
+            state.unbalance = unbalance::follow(kept, thresholds.turn_fault.growth, &mut verdict);
+        }
+        FaultType::Insulation => {
+            let kept = state.trend.take();
+            state.trend = trend::follow(kept, start_s, &thresholds.insulation, &mut verdict);
+        }
+        FaultType::Eccentricity | FaultType::BrokenBar => {}
     }
     let score = if state.blocks == 0 || verdict.score >= FAULT_SCORE {
         verdict.score.max(f64::from(state.score))
@@ -152,7 +174,7 @@ mod tests {
 
     fn fold_default(previous: &FoldedState, verdict: Verdict) -> (Verdict, FoldedState) {
         let fault = FaultType::ALL.into_iter().find(|f| verdict.model_version.starts_with(f.name())).unwrap();
-        fold(&Thresholds::default(), fault, previous, verdict)
+        fold(&Thresholds::default(), fault, None, previous, verdict)
     }
 
     /// Folds verdicts one after the other and gives what was published.

@@ -1,7 +1,7 @@
 //! How the insulation resistance of a vehicle goes over time, and how long it lasts at that.
 //!
-//! The resistance at 40 degC is kept as lg over time in at most twelve points, each the mean of a stretch; when they are
-//! full, neighbours are joined, and from a year's quarter on the oldest is dropped. Slope by the median of all pairs
+//! The resistance at 40 degC is kept as lg over time in at most ten points, each the mean of a stretch; when they are
+//! full, the closest two are joined, and what is older than a quarter of a year is dropped. Slope by the median of all pairs
 //! (Theil 1950, Sen 1968), which wild readings do not move; whether there is one by the test of Mann (1945) and Kendall.
 //! What remains is extrapolated exponentially, that is by a straight line in lg; no law says insulation keeps to it.
 
@@ -13,12 +13,12 @@ use crate::insulation::Thresholds;
 use crate::spectrum::median;
 
 /// Points kept.
-const POINTS_MAX: usize = 12;
+const POINTS_MAX: usize = 10;
 /// Points before a trend is believed.
 const POINTS_MIN: usize = 8;
-/// A point covers this much at the most, so that all cover a quarter of a year: h, or readings where no times are given.
-const POINT_MAX: f64 = 200.0;
-const POINT_MAX_READINGS: f64 = 100_000.0;
+/// What is older is dropped: h (a quarter of a year), or readings where no times are given.
+const AGE_MAX_H: f64 = 2_200.0;
+const AGE_MAX_READINGS: f64 = 1e6;
 /// Mann-Kendall statistic in standard deviations: by chance once in 700.
 const SIGNIFICANT: f64 = 3.0;
 /// A fall of less may come from moisture and from the instrument, decades.
@@ -39,67 +39,53 @@ pub(super) struct Trend {
     begin_s: Option<f64>,
     /// Readings so far.
     readings: u32,
-    /// Width of a point, h or readings.
-    width: f32,
+    /// When the last point began.
+    last_begin: f32,
     points: Vec<Point>,
 }
 
-/// A stretch: mean time since the begin (h or readings), mean lg of the resistance in Mohm, time at which it began, readings.
+/// A stretch: mean time since the begin (h or readings), mean lg of the resistance in Mohm, readings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Point(f32, f32, f32, u32);
+struct Point(f32, f32, u32);
 
 impl Trend {
     pub(super) fn usable(&self) -> bool {
         self.points.len() <= POINTS_MAX
             && self.begin_s.is_none_or(f64::is_finite)
-            && self.width.is_finite()
-            && self.points.iter().all(|p| [p.0, p.1, p.2].iter().all(|x| x.is_finite()) && p.3 > 0)
+            && self.last_begin.is_finite()
+            && self.points.iter().all(|p| p.0.is_finite() && p.1.is_finite() && p.2 > 0)
     }
 
     fn add(&mut self, time: f64, lg: f64) {
         self.readings = self.readings.saturating_add(1);
-        let width = f64::from(self.width);
-        match self.points.last_mut() {
-            Some(last) if time - f64::from(last.2) < width => {
-                last.3 = last.3.saturating_add(1);
-                let share = 1.0 / last.3 as f32;
-                last.0 += share * (time as f32 - last.0);
-                last.1 += share * (rounded(lg) - last.1);
-            }
-            _ => {
-                if self.points.len() == POINTS_MAX {
-                    self.make_room(time);
-                }
-                self.points.push(Point(time as f32, rounded(lg), time as f32, 1));
-            }
-        }
-    }
-
-    fn make_room(&mut self, now: f64) {
-        let limit = if self.begin_s.is_some() { POINT_MAX } else { POINT_MAX_READINGS };
-        let first = self.points.first().map_or(now, |p| f64::from(p.2));
-        let width = (now - first) / (POINTS_MAX / 2) as f64;
-        if width > limit {
-            self.width = limit as f32;
-            self.points.remove(0);
+        let oldest = if self.begin_s.is_some() { time - AGE_MAX_H } else { time - AGE_MAX_READINGS };
+        self.points.retain(|p| f64::from(p.0) >= oldest);
+        let full = self.points.len() == POINTS_MAX;
+        let span = self.points.first().map_or(0.0, |p| time - f64::from(p.0));
+        let filling = full && time - f64::from(self.last_begin) < span / POINTS_MAX as f64;
+        let new = Point(time as f32, rounded(lg), 1);
+        if let (true, Some(last)) = (filling, self.points.last_mut()) {
+            *last = last.joined(new);
             return;
         }
-        self.width = width as f32;
-        self.points = self
-            .points
-            .chunks(2)
-            .map(|pair| {
-                let readings: u32 = pair.iter().map(|p| p.3).fold(0, u32::saturating_add);
-                let mean = |of: fn(&Point) -> f32| {
-                    pair.iter().map(|p| of(p) * p.3 as f32).sum::<f32>() / readings as f32
-                };
-                Point(rounded(mean(|p| p.0).into()), rounded(mean(|p| p.1).into()), pair[0].2, readings)
-            })
-            .collect();
+        if full {
+            self.join_closest();
+        }
+        self.last_begin = time as f32;
+        self.points.push(new);
     }
 
-    /// Slope in decades per unit of time and the level at the last point, where the fall is beyond chance.
-    fn fall(&self) -> Option<Fall> {
+    fn join_closest(&mut self) {
+        let apart = |i: &usize| self.points[i + 1].0 - self.points[*i].0;
+        let closest = (0..self.points.len().saturating_sub(1)).min_by(|a, b| apart(a).total_cmp(&apart(b)));
+        if let Some(i) = closest {
+            self.points[i] = self.points[i].joined(self.points[i + 1]);
+            self.points.remove(i + 1);
+        }
+    }
+
+    /// Slope in decades per unit of time and the level now, where the fall is beyond chance.
+    fn fall(&self, now: f64) -> Option<Fall> {
         if self.points.len() < POINTS_MIN {
             return None;
         }
@@ -128,9 +114,18 @@ impl Trend {
         if (balance + 1.0) / spread > -SIGNIFICANT || -slope * span < least {
             return None;
         }
-        let at_end = |p: &Point| f64::from(p.1) + slope * f64::from(last.0 - p.0);
+        let at_end = |p: &Point| f64::from(p.1) + slope * (now - f64::from(p.0));
         let mut levels: Vec<f64> = self.points.iter().map(at_end).collect();
         Some(Fall { per_unit: -slope, span, lg_now: median(&mut levels) })
+    }
+}
+
+impl Point {
+    fn joined(self, other: Self) -> Self {
+        let readings = self.2.saturating_add(other.2);
+        let share = f64::from(other.2) / f64::from(readings);
+        let mean = |a: f32, b: f32| f64::from(a) + share * (f64::from(b) - f64::from(a));
+        Self(mean(self.0, other.0) as f32, mean(self.1, other.1) as f32, readings)
     }
 }
 
@@ -155,12 +150,13 @@ pub(super) fn follow(
 ) -> Option<Trend> {
     // Only what was corrected by the rule of the standard, within its range, can be compared.
     let corrected = verdict.features.get("resistance_corrected").is_some_and(|v| *v > 0.0);
-    let Some(mohm) = verdict.features.get("insulation_resistance_40c").copied().filter(|r| corrected && *r > 0.0)
+    let Some(mohm) =
+        verdict.features.get("insulation_resistance_40c").copied().filter(|r| corrected && *r > 0.0)
     else {
         return known;
     };
     let start_s = start_s.filter(|s| s.is_finite());
-    let begun = || Trend { begin_s: start_s, readings: 0, width: 0.0, points: Vec::new() };
+    let begun = || Trend { begin_s: start_s, readings: 0, last_begin: 0.0, points: Vec::new() };
     let since = |trend: &Trend| match (trend.begin_s, start_s) {
         (Some(begin), Some(now)) => (now - begin) / 3600.0,
         _ => f64::from(trend.readings),
@@ -172,7 +168,7 @@ pub(super) fn follow(
     let mut trend = known.filter(|trend| !set_back(trend)).unwrap_or_else(begun);
     let time = since(&trend);
     trend.add(time, mohm.clamp(1e-6, 1e9).log10());
-    if let Some(fall) = trend.fall() {
+    if let Some(fall) = trend.fall(time) {
         say(verdict, &fall, trend.begin_s.is_some(), thresholds);
     }
     Some(trend)
@@ -183,7 +179,8 @@ fn say(verdict: &mut Verdict, fall: &Fall, hours: bool, thresholds: &Thresholds)
     let per_1000 = 1000.0 * fall.per_unit;
     verdict.features.insert(format!("resistance_fall_decades_per_1000_{unit}"), per_1000);
     let until = |lg: f64| ((fall.lg_now - lg) / fall.per_unit).max(0.0);
-    let (to_warning, to_fault) = (until(thresholds.lg_resistance.warning), until(thresholds.lg_resistance.fault));
+    let (to_warning, to_fault) =
+        (until(thresholds.lg_resistance.warning), until(thresholds.lg_resistance.fault));
     let mohm = |lg: f64| 10f64.powf(lg);
     let mut text = format!("the resistance falls by {per_1000:.2} decades per 1000 {unit}");
     let mut score = thresholds.fall_decades.score(fall.per_unit * fall.span);
@@ -201,7 +198,10 @@ fn say(verdict: &mut Verdict, fall: &Fall, hours: bool, thresholds: &Thresholds)
             text.push_str(" (10 K less double these times, by Montsinger's rule)");
         }
     } else {
-        text.push_str(&format!("; the limits are further away than can be told from {:.0} {unit}", fall.span));
+        text.push_str(&format!(
+            "; the limits are further away than can be told from {:.0} {unit}",
+            fall.span
+        ));
     }
     let reason = verdict.reason.get_or_insert_default();
     let separator = if reason.is_empty() { "" } else { "; " };
@@ -254,7 +254,8 @@ mod tests {
             .map(|i| {
                 let hours = f64::from(i) * every_h;
                 let mut verdict = reading(mohm(hours) * noise(i));
-                trend = follow(trend.take(), Some(1.7e9 + hours * 3600.0), &Thresholds::default(), &mut verdict);
+                trend =
+                    follow(trend.take(), Some(1.7e9 + hours * 3600.0), &Thresholds::default(), &mut verdict);
                 verdict
             })
             .collect();
@@ -280,10 +281,12 @@ mod tests {
     fn a_steady_resistance_has_no_trend_and_a_slow_fall_no_alarm() {
         let (verdicts, _) = run(3_000, 1.0, |_| 800.0);
         assert!(verdicts.iter().all(|v| !v.features.contains_key("remaining_life_h") && v.score == 0.0));
-        // Three decades in 20,000 h.
-        let (verdicts, _) = run(10_000, 1.0, |h| 2000.0 * 10f64.powf(-h / 6_667.0));
+        // Five decades in 30,000 h.
+        let (verdicts, trend) = run(10_000, 1.0, |h| 2000.0 * 10f64.powf(-h / 6_000.0));
         assert!(verdicts.iter().all(|v| v.score < WARNING_SCORE));
         assert!(verdicts.last().unwrap().features.contains_key("resistance_fall_decades_per_1000_h"));
+        let text = serde_json::to_string(&trend).unwrap();
+        assert!(text.len() < 330, "{} {text}", text.len());
     }
 
     #[test]

@@ -4,15 +4,13 @@
 //! vector out of that point long before the sum is beyond what any supply may do. Compared are blocks at about the same
 //! speed, and without voltages also about the same current, because the angle to the current turns with the load.
 
-use std::f64::consts::TAU;
-
 use realfft::num_complex::Complex;
 use serde::{Deserialize, Serialize};
 use vtox_protocol::{Status, Verdict};
 
 use crate::findings::{WARNING_SCORE, line, status_of};
 use crate::scale::Scale;
-use crate::spectrum::wrap;
+use crate::turn_fault::{PHASE_NAMES, faulted_phase};
 
 /// Healthy blocks before a place is believed.
 const BLOCKS_MIN: u32 = 8;
@@ -96,7 +94,11 @@ impl Unbalance {
 }
 
 /// Learns the unbalance and raises the score of a verdict whose unbalance has grown out of it.
-pub(super) fn follow(known: Option<Unbalance>, growth_scale: Scale, verdict: &mut Verdict) -> Option<Unbalance> {
+pub(super) fn follow(
+    known: Option<Unbalance>,
+    growth_scale: Scale,
+    verdict: &mut Verdict,
+) -> Option<Unbalance> {
     let figure = |name: &str| verdict.features.get(name).copied().filter(|v| v.is_finite());
     let (Some(size), Some(angle_deg), Some(supply_hz), Some(current)) = (
         figure("winding_residual"),
@@ -107,7 +109,7 @@ pub(super) fn follow(known: Option<Unbalance>, growth_scale: Scale, verdict: &mu
         return known;
     };
     let by_voltage = figure("winding_residual_by_voltage").is_some_and(|v| v > 0.0);
-    let residual = Complex::from_polar(size, angle_deg / 360.0 * TAU);
+    let residual = Complex::from_polar(size, angle_deg.to_radians());
     let point = Point { supply_hz, current, by_voltage };
     let mut places = known.unwrap_or_default().0;
     let Some(place) = places.iter_mut().find(|p| p.point.comparable(&point)) else {
@@ -126,10 +128,13 @@ pub(super) fn follow(known: Option<Unbalance>, growth_scale: Scale, verdict: &mu
         let growth = (off.norm() - SCATTER_TIMES * place.scatter.sqrt()).max(0.0);
         verdict.features.insert("negative_sequence_growth".to_owned(), growth);
         let score = growth_scale.score(growth);
+        if score >= WARNING_SCORE {
+            name_phase(verdict, off);
+        }
         if score > verdict.score {
             verdict.score = score;
             if score >= WARNING_SCORE {
-                say(verdict, place, off, size);
+                say(verdict, place, size);
             }
         }
     }
@@ -142,7 +147,16 @@ pub(super) fn follow(known: Option<Unbalance>, growth_scale: Scale, verdict: &mu
     Some(Unbalance(places))
 }
 
-fn say(verdict: &mut Verdict, place: &Place, off: Complex<f64>, size: f64) {
+/// What was added points to the phase better than the sum does.
+fn name_phase(verdict: &mut Verdict, off: Complex<f64>) {
+    if let Some(phase_a_deg) = verdict.features.get("phase_a_angle_deg") {
+        let reversed = verdict.features.get("phases_reversed").is_some_and(|v| *v > 0.0);
+        let phase = faulted_phase(off, phase_a_deg.to_radians(), reversed);
+        verdict.features.insert("faulted_phase".to_owned(), phase as f64);
+    }
+}
+
+fn say(verdict: &mut Verdict, place: &Place, size: f64) {
     let expected = Some(place.middle.norm());
     let name = "negative-sequence current against this vehicle's own in healthy running";
     verdict.evidence.push(line(name, "", expected, Some(size), None));
@@ -150,17 +164,10 @@ fn say(verdict: &mut Verdict, place: &Place, off: Complex<f64>, size: f64) {
     let separator = if reason.is_empty() { "" } else { "; " };
     reason.push_str(separator);
     reason.push_str("judged by the growth out of the vehicle's own unbalance, at unchanged speed and load");
-    let mut named = String::new();
-    if let Some(phase_a_deg) = verdict.features.get("phase_a_angle_deg") {
-        let sector = (wrap(off.arg() - phase_a_deg / 360.0 * TAU) / (TAU / 3.0)).round().rem_euclid(3.0) as usize;
-        let reversed = verdict.features.get("phases_reversed").is_some_and(|v| *v > 0.0);
-        let phase = if reversed { (3 - sector) % 3 } else { sector };
-        verdict.features.insert("faulted_phase".to_owned(), phase as f64);
-        named = format!(", phase {} first", ["A", "B", "C"][phase]);
-    }
+    let phase = verdict.features.get("faulted_phase").map_or("A", |phase| PHASE_NAMES[*phase as usize % 3]);
     verdict.advice = Some(format!(
         "The unbalance of the currents has changed at unchanged speed and load: check the supply voltages, then compare \
-         the phase resistances and do a surge test{named}."
+         the phase resistances and do a surge test, phase {phase} first."
     ));
 }
 
@@ -196,7 +203,8 @@ mod tests {
     /// The state after healthy blocks with an unbalance of 4 %.
     fn learnt() -> (Complex<f64>, Option<Unbalance>) {
         let own = Complex::new(-0.03, 0.025);
-        let state = (0..20).fold(None, |state, i| follow(state, SCALE, &mut verdict(own + wobble(i), 50.0, 10.0)));
+        let state =
+            (0..20).fold(None, |state, i| follow(state, SCALE, &mut verdict(own + wobble(i), 50.0, 10.0)));
         (own, state)
     }
 
@@ -204,7 +212,7 @@ mod tests {
     fn growth_out_of_a_known_unbalance_is_an_alarm_that_names_the_phase() {
         let (own, state) = learnt();
         for phase in 0..3 {
-            let grown = Complex::from_polar(0.05, (45.0 + 120.0 * f64::from(phase)) / 360.0 * TAU);
+            let grown = Complex::from_polar(0.05, (45.0 + 120.0 * f64::from(phase)).to_radians());
             let mut v = verdict(own + grown, 50.5, 10.3);
             follow(state.clone(), SCALE, &mut v);
             assert!(v.score > 0.5, "{v:?}");

@@ -7,7 +7,7 @@ use crate::prepared::Prepared;
 use crate::signal::Signal;
 use crate::symmetrical::Sequence;
 
-pub(super) const PHASE_NAMES: [&str; 3] = ["A", "B", "C"];
+pub(crate) const PHASE_NAMES: [&str; 3] = ["A", "B", "C"];
 /// Without a neutral the three currents add up to nothing; a sum above this (I0 / I1) is a sensor that is turned round, dead or
 /// wrongly scaled, and what it does to I2 is as large.
 const ZERO_SEQUENCE_MAX: f64 = 0.15;

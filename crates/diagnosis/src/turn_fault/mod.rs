@@ -16,7 +16,8 @@ use realfft::num_complex::Complex;
 use serde::{Deserialize, Serialize};
 use vtox_protocol::{FaultType, MotorType, Verdict};
 
-use self::currents::{Measured, PHASE_NAMES, measure};
+pub(crate) use self::currents::PHASE_NAMES;
+use self::currents::{Measured, measure};
 use self::supply::{Explained, Reference, allowance, explain};
 use crate::findings::{Findings, insufficient, line};
 use crate::fundamental::{Fundamental, phasor};
@@ -81,7 +82,6 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
         Ok(currents) => currents,
         Err(reason) => return findings.insufficient(FAULT, reason),
     };
-    let ratio = currents.sequence.negative_ratio();
     describe(&mut findings, prepared, &currents, f0);
 
     let reference = reference(prepared, &currents, f0);
@@ -90,17 +90,19 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
         None
     });
     let per_reference = currents.sequence.positive.norm() / reference.current;
-    // A gain error of one sensor raises I2 and I0 by the same amount; independent errors add in squares.
-    let sensed = (ratio.powi(2) - currents.sequence.zero_ratio().powi(2)).max(0.0).sqrt() * per_reference;
+    let sensed = beyond_sensors(&currents) * per_reference;
     let thresholds = &prepared.thresholds.turn_fault;
     let allowed = reference.speed.map_or(1.0, allowance);
-    let against_allowance = thresholds.unknown_supply.score(sensed / allowed);
     let (residual, against_voltage) = match &explained {
         Some(known) => {
             findings.feature("supply_unbalance", known.unbalance);
             findings.feature("negative_sequence_excess", known.excess);
-            let by_allowance = if known.unbalance <= SUPPLY_ALLOWED { against_allowance } else { 0.0 };
-            findings.score = thresholds.known_supply.score(known.excess).max(by_allowance);
+            findings.score = thresholds.known_supply.score(known.excess);
+            // Noisy voltages must not hide what would be seen without them.
+            if known.unbalance <= SUPPLY_ALLOWED {
+                let unexplained = sensed.min(known.unexplained);
+                findings.score = findings.score.max(thresholds.unknown_supply.score(unexplained / allowed));
+            }
             if known.line_to_line {
                 findings.remark("the voltages are taken for line-to-line voltages");
             }
@@ -108,7 +110,7 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
         }
         None => {
             findings.feature("negative_sequence_excess", sensed);
-            findings.score = against_allowance;
+            findings.score = thresholds.unknown_supply.score(sensed / allowed);
             if prepared
                 .block
                 .channels
@@ -126,7 +128,10 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
     findings.feature("winding_residual_angle_deg", residual.arg().to_degrees());
     findings.feature("winding_residual_by_voltage", f64::from(u8::from(against_voltage)));
 
-    let phase = faulted_phase(prepared, &currents, residual, against_voltage, reference);
+    let phase_a = phase_a_angle(prepared, &currents, against_voltage, reference);
+    findings.feature("phase_a_angle_deg", phase_a.to_degrees());
+    findings.feature("phases_reversed", f64::from(u8::from(currents.reversed)));
+    let phase = faulted_phase(residual, phase_a, currents.reversed);
     findings.feature("faulted_phase", phase as f64);
     let name = PHASE_NAMES[phase];
     findings.evidence = evidence(&currents, explained.as_ref(), thresholds, name, residual, allowed);
@@ -202,6 +207,16 @@ fn third_harmonic(prepared: &Prepared<'_>, currents: &Measured, f0: Fundamental)
     ratios.max_by(f64::total_cmp)
 }
 
+/// I2 over I1 that errors of the sensors do not account for. Without a neutral I0 is such an error, and makes one of its own
+/// size in I2: the conjugate of I0 / I1 for errors of gain, its negative for errors of time, as currents do not add up to zero
+/// by the same shares by which they are off. Errors of both kinds add in squares.
+fn beyond_sensors(currents: &Measured) -> f64 {
+    let sequence = &currents.sequence;
+    let (i2, i0) = (sequence.negative / sequence.positive, (sequence.zero / sequence.positive).conj());
+    let of_any_kind = (i2.norm_sqr() - i0.norm_sqr()).max(0.0).sqrt();
+    of_any_kind.min((i2 - i0).norm()).min((i2 + i0).norm())
+}
+
 /// What I2 is related to. What an unbalanced supply and a shorted turn draw in amperes does not depend on the load, so below
 /// [`LIGHT_LOAD`] of the rated current it is related to that instead of I1.
 fn reference(prepared: &Prepared<'_>, currents: &Measured, f0: Fundamental) -> Reference {
@@ -219,19 +234,24 @@ fn reference(prepared: &Prepared<'_>, currents: &Measured, f0: Fundamental) -> R
     Reference { current, rated_current, speed }
 }
 
-/// Phase 0..3 whose sector the angle of the residual falls into. The fault current of phase k points along its voltage, so both
-/// sequences see it turned by k times -120 degrees: I2 moves by +120 degrees against I1 or V1 from A to B, and again to C.
-fn faulted_phase(
+/// Angle of I2 against V1 or I1 for a fault in phase A.
+fn phase_a_angle(
     prepared: &Prepared<'_>,
     currents: &Measured,
-    residual: Complex<f64>,
     against_voltage: bool,
     reference: Reference,
-) -> usize {
+) -> f64 {
     let power_factor = if against_voltage { 0.0 } else { power_factor_angle(prepared, currents, reference) };
-    let angle = wrap(residual.arg() - power_factor + LOOP_LAG);
+    power_factor - LOOP_LAG
+}
+
+/// Phase 0..3 whose sector an angle of I2 falls into, from that for phase A. The fault current of phase k points along its
+/// voltage, so both sequences see it turned by k times -120 degrees: I2 moves by +120 degrees against I1 or V1 from A to B,
+/// and again to C.
+pub(crate) fn faulted_phase(residual: Complex<f64>, phase_a_angle: f64, reversed: bool) -> usize {
+    let angle = wrap(residual.arg() - phase_a_angle);
     let sector = (angle / (TAU / 3.0)).round().rem_euclid(3.0) as usize;
-    if currents.reversed { (3 - sector) % 3 } else { sector }
+    if reversed { (3 - sector) % 3 } else { sector }
 }
 
 /// Angle by which I1 lags V1: the lower the load, the more of the current magnetises.

@@ -39,7 +39,9 @@ const VOLTS_PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.78..=1.28;
 pub(super) struct Explained {
     /// |V2| / |V1|.
     pub(super) unbalance: f64,
-    /// Part of I2 that the supply cannot explain, beyond what noise and sensors leave open; in units of the reference current.
+    /// Part of I2 that the measured voltages do not explain, in units of the reference current.
+    pub(super) unexplained: f64,
+    /// The same beyond what noise and sensors leave open.
     pub(super) excess: f64,
     /// I2 less the likeliest answer to V2, in units of the reference current, against the angle of V1.
     pub(super) residual: Complex<f64>,
@@ -66,21 +68,26 @@ pub(super) fn explain(
     f0_hz: f64,
 ) -> Result<Option<Explained>, &'static str> {
     let Some(voltages) = Voltages::measure(prepared, currents, f0_hz)? else { return Ok(None) };
-    let answer = Answer::new(prepared, voltages.sequence.positive.norm(), reference);
     let judge = |line_to_line: bool| {
         let volts =
             if line_to_line { voltages.as_phase_voltages(currents.reversed) } else { voltages.sequence };
+        let answer = Answer::new(prepared, volts.positive.norm(), reference);
         // V2 and I2 against the angle of V1; V1 is 1.
         let turned = volts.positive.conj() / volts.positive.norm();
         let v2 = volts.negative * turned / volts.positive.norm();
         let i2 = currents.sequence.negative * turned / reference.current;
-        let v2_error = SENSOR_ERROR.hypot(NOISE_TIMES * voltages.noise_variance.sqrt());
-        let i2_error = NOISE_TIMES * currents.noise_variance.sqrt() * currents.sequence.positive.norm()
-            / reference.current;
-        let open = i2_error.hypot(answer.likely().norm() * v2_error);
+        // Sensors that are read one after the other, or of unlike gain, put as much into V2 and I2 as into V0 and I0.
+        let v2_noise = SENSOR_ERROR.hypot(NOISE_TIMES * voltages.noise_variance.sqrt());
+        let i2_noise = NOISE_TIMES * currents.noise_variance.sqrt();
+        let i2_error = i2_noise.hypot(currents.sequence.zero_ratio()) * currents.sequence.positive.norm();
+        let open = (i2_error / reference.current)
+            .hypot(answer.likely().norm() * v2_noise)
+            .hypot(answer.magnitude.1 * voltages.sequence.zero_ratio());
+        let unexplained = answer.distance(i2, v2);
         Explained {
             unbalance: v2.norm(),
-            excess: (answer.distance(i2, v2) - open).max(0.0),
+            unexplained,
+            excess: (unexplained - open).max(0.0),
             residual: i2 - answer.likely() * v2,
             line_to_line,
         }

@@ -177,7 +177,11 @@ pub fn sweep(options: Options, thresholds: &Thresholds) -> Sweeps {
     }
 }
 
-fn sweep_healthy(options: Options, thresholds: &Thresholds, examples: &mut Examples) -> (BTreeMap<FaultType, Tally>, u32) {
+fn sweep_healthy(
+    options: Options,
+    thresholds: &Thresholds,
+    examples: &mut Examples,
+) -> (BTreeMap<FaultType, Tally>, u32) {
     let judged = parallel(options.windows, |index| {
         let window = draw::healthy(&mut draw::random(options.seed, 0, index as u64));
         let verdicts = judge(&window, thresholds, &FaultType::ALL);
@@ -189,7 +193,12 @@ fn sweep_healthy(options: Options, thresholds: &Thresholds, examples: &mut Examp
         let before: u32 = tallies.values().map(|t| t.alarms).sum();
         for (fault, verdict) in verdicts {
             tallies.entry(*fault).or_default().add(verdict);
-            examples.add_if(matches!(verdict.status, Status::Warning | Status::Fault), *fault, verdict, window);
+            examples.add_if(
+                matches!(verdict.status, Status::Warning | Status::Fault),
+                *fault,
+                verdict,
+                window,
+            );
         }
         false_alarms += u32::from(tallies.values().map(|t| t.alarms).sum::<u32>() > before);
     }
@@ -261,7 +270,8 @@ fn sweep_severity(options: Options, thresholds: &Thresholds, fault: FaultType) -
         .enumerate()
         .map(|(step, severity)| {
             let judged = parallel(each, |index| {
-                let mut rng = draw::random(options.seed, 1_000 + 10 * fault as u64 + 100 * step as u64, index as u64);
+                let mut rng =
+                    draw::random(options.seed, 1_000 + 10 * fault as u64 + 100 * step as u64, index as u64);
                 let noise_db = NOISE_DB[rng.random_range(0..NOISE_DB.len())];
                 let voltages = rng.random_bool(0.5);
                 let window = draw::faulty(fault, severity, noise_db, voltages, &mut rng);
@@ -294,10 +304,7 @@ fn place(window: &Window) -> Place {
 fn judge(window: &Window, thresholds: &Thresholds, detectors: &[FaultType]) -> Vec<(FaultType, Verdict)> {
     let (block, profile) = (window.block(), window.motor.profile());
     let prepared = Prepared::with_thresholds(&block, &profile, thresholds);
-    detectors
-        .iter()
-        .map(|fault| (*fault, follow(&prepared, *fault, &FoldedState::default()).0))
-        .collect()
+    detectors.iter().map(|fault| (*fault, follow(&prepared, *fault, &FoldedState::default()).0)).collect()
 }
 
 #[derive(Default)]

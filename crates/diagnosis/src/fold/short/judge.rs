@@ -24,8 +24,6 @@ const FLOOR_BELOW_WARNING_DB: f64 = 10.0;
 const ALARM_ABOVE_FLOOR_DB: f64 = 14.0;
 /// From this share of f0 on the shaft's lines are too close to harmonics of the supply for a short block (one pole pair).
 const HARMONICS_MERGE: f64 = 0.7;
-/// From one phase of a motor with one pole pair nothing worse than a warning follows.
-const SCORE_MAX_OF_IMAGE: f64 = 0.5;
 /// Error of the speed reading as a fraction of synchronous speed.
 const SPEED_ERROR: f64 = 0.002;
 
@@ -70,7 +68,9 @@ impl Block<'_, '_> {
             return Err(collected(needed_s, distance_hz));
         }
         let mut verdict = match self.fault {
-            FaultType::BrokenBar => broken_bar::judge(self.prepared, &spectrum, f0, |_| None),
+            FaultType::BrokenBar => {
+                broken_bar::judge(self.prepared, &spectrum, f0, |hz| track.amplitude_share(hz))
+            }
             _ => eccentricity::judge(self.prepared, &spectrum, f0),
         };
         let floor_db = db(floor(&spectrum, f0, distance_hz));
@@ -95,12 +95,11 @@ impl Block<'_, '_> {
             }
             return Err(collected(needed_s, distance_hz));
         }
-        if self.may_be_image(track, f0) && verdict.score > SCORE_MAX_OF_IMAGE {
-            let mut findings = Findings { score: SCORE_MAX_OF_IMAGE, ..Findings::default() };
-            (findings.features, findings.evidence) = (verdict.features, verdict.evidence);
-            (findings.advice, findings.reason) = (verdict.advice, verdict.reason);
-            findings.remark("one phase alone: with one pole pair an eccentric rotor can look the same");
-            verdict = findings.verdict(self.fault);
+        if matches!(verdict.status, Status::Warning | Status::Fault) && self.may_be_image(track, f0) {
+            return Err(Waiting::For(format!(
+                "in one phase of a motor with one pole pair these side bands may be those of an eccentric rotor: three \
+                 synchronous phases or one block of {needed_s:.1} s are needed"
+            )));
         }
         verdict.features.insert("joined_s".to_owned(), track.duration_s());
         Ok(verdict)

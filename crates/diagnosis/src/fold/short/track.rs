@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::current::{Current, Grid, Source};
 use super::packed;
 use crate::fundamental::Fundamental;
-use crate::spectrum::{Spectrum, hann, rfft};
+use crate::spectrum::{Spectrum, for_each_rotation, hann, rfft};
 
 /// Phasors kept at the most; the oldest go first.
 const PHASORS_MAX: usize = 256;
@@ -86,15 +86,9 @@ impl Track {
         if n < PHASORS_MIN {
             return Err(Unclear::TooShort);
         }
-        let mut phasors: Vec<Complex<f64>> =
-            self.phasors.iter().map(|[re, im]| Complex::new(f64::from(*re), f64::from(*im)) / UNIT).collect();
-        if matches!(self.source, Source::Phase(_)) {
-            self.grid.without_image(&mut phasors);
-        }
-        let offset = straighten(&mut phasors);
-        let window = hann(n);
-        let height = without_drift(&mut phasors, &window);
-        let unexplained = phasors.iter().map(Complex::norm_sqr).sum::<f64>() / n as f64;
+        let (rest, carrier, offset) = self.without_carrier();
+        let height = carrier.norm();
+        let unexplained = rest.iter().map(Complex::norm_sqr).sum::<f64>() / n as f64;
         if !(height > 0.0 && unexplained <= UNEXPLAINED_MAX * height * height) {
             return Err(Unclear::Unsteady);
         }
@@ -104,7 +98,33 @@ impl Track {
             return Err(Unclear::Unsteady);
         }
         let f0 = Fundamental { frequency_hz: f0_hz, cycles: f0_hz * n as f64 * step_s };
-        Ok((self.around(&phasors, &window, f0_hz, height), f0))
+        Ok((self.around(&rest, &hann(n), f0_hz, height), f0))
+    }
+
+    /// Share of amplitude modulation in the side bands `distance_hz` to either side: 1 amplitude alone, 0 phase alone.
+    pub(super) fn amplitude_share(&self, distance_hz: f64) -> Option<f64> {
+        let (rest, carrier, _) = self.without_carrier();
+        let (mut lower, mut upper) = (Complex::new(0.0, 0.0), Complex::new(0.0, 0.0));
+        let window = hann(rest.len());
+        for_each_rotation(rest.len(), TAU * distance_hz * self.grid.step_s(), |k, cos, sin| {
+            let z = rest[k] / carrier * window[k];
+            upper += z * Complex::new(cos, -sin);
+            lower += z * Complex::new(cos, sin);
+        });
+        let (amplitude, phase) = ((upper + lower.conj()).norm_sqr(), (upper - lower.conj()).norm_sqr());
+        (amplitude + phase > 0.0).then(|| amplitude / (amplitude + phase))
+    }
+
+    /// What is left beside the fundamental and its drift, the fundamental, and its rotation per phasor against the reference.
+    fn without_carrier(&self) -> (Vec<Complex<f64>>, Complex<f64>, f64) {
+        let mut phasors: Vec<Complex<f64>> =
+            self.phasors.iter().map(|[re, im]| Complex::new(f64::from(*re), f64::from(*im)) / UNIT).collect();
+        if matches!(self.source, Source::Phase(_)) {
+            self.grid.without_image(&mut phasors);
+        }
+        let offset = straighten(&mut phasors);
+        let carrier = without_drift(&mut phasors, &hann(self.phasors.len()));
+        (phasors, carrier, offset)
     }
 
     /// Spectrum of what is left beside the fundamental at `f0_hz` of this height.
@@ -193,8 +213,8 @@ fn turn(phasors: &mut [Complex<f64>], slope: f64, curvature: f64) {
     }
 }
 
-/// Takes off what is constant and what grows linearly, under the window; gives the height of the constant.
-fn without_drift(phasors: &mut [Complex<f64>], window: &[f64]) -> f64 {
+/// Takes off what is constant and what grows linearly, under the window; gives the constant.
+fn without_drift(phasors: &mut [Complex<f64>], window: &[f64]) -> Complex<f64> {
     let middle = (phasors.len() - 1) as f64 / 2.0;
     let (mut weight, mut spread) = (0.0, 0.0);
     let (mut constant, mut linear) = (Complex::default(), Complex::default());
@@ -209,7 +229,7 @@ fn without_drift(phasors: &mut [Complex<f64>], window: &[f64]) -> f64 {
     for (k, z) in phasors.iter_mut().enumerate() {
         *z -= constant + linear * (k as f64 - middle);
     }
-    constant.norm()
+    constant
 }
 
 #[cfg(test)]
@@ -241,6 +261,17 @@ mod tests {
             );
         }
         assert!(spectrum.peak(spectrum.low_hz, 46.0).unwrap().amplitude < 1e-4);
+    }
+
+    #[test]
+    fn amplitude_is_told_from_phase() {
+        let modulated = |t: f64, turn: f64| {
+            let z = Complex::new(1.0, 0.0) + Complex::from_polar(0.03, turn) * (TAU * 3.0 * t + 0.4).cos();
+            line(50.0, 1.0, t) * z
+        };
+        let amplitude = track(|t| modulated(t, 0.0)).amplitude_share(3.0).unwrap();
+        let phase = track(|t| modulated(t, 0.25 * TAU)).amplitude_share(3.0).unwrap();
+        assert!(amplitude > 0.98 && phase < 0.02, "{amplitude} {phase}");
     }
 
     #[test]
