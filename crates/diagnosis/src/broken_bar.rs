@@ -38,10 +38,10 @@ impl Default for Thresholds {
 
 /// A lower side band alone must stand this far out of the floor: noise does so in 1 of 1000 bins.
 const ALONE_ABOVE_FLOOR_DB: f64 = 10.0;
-/// Each of two lines that mirror each other must; noise does so in 1 of 250 pairs.
-const PAIR_ABOVE_FLOOR_DB: f64 = 6.0;
-/// A lower side band must be this many times the eccentricity line that may hide in it.
-const ECCENTRICITY_SHARE: f64 = 2.0;
+/// Each of two lines that mirror each other must stand this far out of it,
+const PAIR_ABOVE_FLOOR_DB: f64 = 5.0;
+/// and the powers of both over the mean of the noise must add up to this: noise alone does so in 1 of 800 pairs.
+const PAIR_POWER_MIN: f64 = 9.0;
 /// Error of the speed reading as a fraction of synchronous speed (3 r/min of 1500). Wider, and oscillating loads come in.
 const SPEED_ERROR: f64 = 0.002;
 /// Beyond this slip speed and pole pairs contradict each other.
@@ -100,9 +100,7 @@ pub(crate) fn judge(
     }
 
     let mut pair = find_pair(spectrum, f0, &distance);
-    if let Some(second_order) = eccentricity_line(prepared, spectrum, f0) {
-        pair.second_order = second_order;
-    }
+    pair.lower_is_eccentricity = eccentricity_line(prepared, spectrum, f0);
     let Some(lower) = pair.lower else {
         return findings.insufficient(FAULT, "the side bands fall outside the spectrum");
     };
@@ -212,32 +210,34 @@ struct Pair {
     lower: Option<Sideband>,
     upper: Option<Sideband>,
     mirrored: bool,
-    /// Amplitude of the line whose mirror image through zero frequency would fall onto the lower side band.
-    second_order: f64,
+    /// A line of eccentricity falls onto the lower side band, and another of the same order is there.
+    lower_is_eccentricity: bool,
 }
 
 impl Pair {
     fn stands_out(&self) -> bool {
-        self.lower.is_some_and(|l| {
-            l.above_floor_db >= ALONE_ABOVE_FLOOR_DB && l.ratio > ECCENTRICITY_SHARE * self.second_order
-        }) || self.is_pair()
+        let alone = self.lower.is_some_and(|l| l.above_floor_db >= ALONE_ABOVE_FLOOR_DB);
+        (alone && !self.lower_is_eccentricity) || self.is_pair()
     }
 
     fn is_pair(&self) -> bool {
-        self.mirrored
-            && [self.lower, self.upper]
-                .iter()
-                .all(|s| s.is_some_and(|s| s.above_floor_db >= PAIR_ABOVE_FLOOR_DB))
+        let lines = [self.lower, self.upper].into_iter().flatten();
+        let high = lines.clone().filter(|s| s.above_floor_db >= PAIR_ABOVE_FLOOR_DB).count();
+        // The floor is a median: ln 2 of the mean power of noise.
+        let power = |s: Sideband| std::f64::consts::LN_2 * 10f64.powf(s.above_floor_db / 10.0);
+        self.mirrored && high == 2 && lines.map(power).sum::<f64>() >= PAIR_POWER_MIN
     }
 
     fn distance_hz(&self, f0: Fundamental) -> Option<f64> {
         self.lower.map(|lower| f0.frequency_hz - lower.frequency_hz)
     }
 
-    /// Sum of the amplitudes over the fundamental; the upper one counts when it mirrors the lower.
+    /// Sum of the amplitudes over the fundamental; the upper one counts when it mirrors the lower, the lower one no more than the
+    /// upper when eccentricity adds to it.
     fn sum(&self) -> f64 {
-        let upper = if self.is_pair() { self.upper } else { None };
-        self.lower.map_or(0.0, |l| l.ratio) + upper.map_or(0.0, |u| u.ratio)
+        let upper = self.upper.filter(|_| self.is_pair()).map_or(0.0, |u| u.ratio);
+        let lower = self.lower.map_or(0.0, |l| l.ratio);
+        if self.lower_is_eccentricity { lower.min(upper) + upper } else { lower + upper }
     }
 }
 
@@ -254,7 +254,7 @@ fn find_pair(spectrum: &Spectrum, f0: Fundamental, distance: &Distance) -> Pair 
     let mirrored = mirror
         .zip(upper)
         .is_some_and(|(offset, u)| (u.frequency_hz - f0.frequency_hz - offset).abs() <= near + 0.01);
-    Pair { lower, upper, mirrored, second_order: 0.0 }
+    Pair { lower, upper, mirrored, lower_is_eccentricity: false }
 }
 
 /// The lower one of the second side bands (1 - 4s) f0, if it stands out where the first ones put it.
@@ -265,12 +265,14 @@ fn second_family(spectrum: &Spectrum, f0: Fundamental, pair: &Pair) -> Option<Si
 }
 
 /// With one pole pair f0 - 2 fr = -(1 - 2s) f0: the second-order line of eccentricity falls onto the lower side band. Its sister f0 + 2 fr
-/// shows how strong it is.
-fn eccentricity_line(prepared: &Prepared<'_>, spectrum: &Spectrum, f0: Fundamental) -> Option<f64> {
-    let shaft_hz = prepared.shaft_hz().filter(|hz| pole_pairs(prepared, f0, *hz) < 1.5)?;
+/// shows that it is there.
+fn eccentricity_line(prepared: &Prepared<'_>, spectrum: &Spectrum, f0: Fundamental) -> bool {
+    let Some(shaft_hz) = prepared.shaft_hz().filter(|hz| pole_pairs(prepared, f0, *hz) < 1.5) else {
+        return false;
+    };
     let tolerance_hz = 2.0 * SPEED_ERROR * f0.frequency_hz + 0.5 * spectrum.resolution_hz;
-    let found = sideband(spectrum, f0, f0.frequency_hz + 2.0 * shaft_hz, tolerance_hz)?;
-    (found.above_floor_db >= ALONE_ABOVE_FLOOR_DB).then_some(found.ratio)
+    sideband(spectrum, f0, f0.frequency_hz + 2.0 * shaft_hz, tolerance_hz)
+        .is_some_and(|found| found.above_floor_db >= ALONE_ABOVE_FLOOR_DB)
 }
 
 /// Estimated number of broken bars n = 2 R / (10^(N / 20) + p), N the distance of the lower side band to the

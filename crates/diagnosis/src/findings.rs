@@ -110,7 +110,7 @@ pub const fn model_version(fault: FaultType) -> &'static str {
     match fault {
         FaultType::TurnFault => "turn_fault-2",
         FaultType::Insulation => "insulation-2",
-        FaultType::Bearing => "bearing-1",
+        FaultType::Bearing => "bearing-2",
         FaultType::Eccentricity => "eccentricity-2",
         FaultType::BrokenBar => "broken_bar-2",
     }

@@ -9,6 +9,7 @@ mod columns;
 mod csv_file;
 mod evaluation;
 mod held_out;
+mod layout;
 mod manifest;
 mod markdown;
 mod motor;

@@ -9,8 +9,9 @@ use vtox_protocol::{Channel, Quantity, SignalBlock};
 
 use crate::columns::{Column, columns, reading};
 use crate::csv_file::{CsvError, read_csv};
+use crate::layout::Layout;
 use crate::motor::{number, profile};
-use crate::npy::{Array, NpyError, read_npy};
+use crate::npy::{NpyError, read_npy};
 use crate::recording::{Confidence, Measurement, Recording, Truth};
 
 /// Why a manifest or a recording it names cannot be read.
@@ -340,41 +341,6 @@ struct Described {
     scale: f64,
     offset: f64,
     rate_hz: f64,
-}
-
-/// Where in an array a sample is.
-struct Layout {
-    snapshots: usize,
-    samples: usize,
-    channels: usize,
-    /// The channel index comes before that of the sample.
-    transposed: bool,
-}
-
-impl Layout {
-    fn of(array: &Array, channels: usize, snapshot_times: usize) -> Option<Self> {
-        let layout = |snapshots, samples, transposed| Self { snapshots, samples, channels, transposed };
-        let layout = match array.shape[..] {
-            [samples] if channels == 1 => layout(1, samples, false),
-            [snapshots, samples] if channels == 1 && snapshots > 1 && snapshots == snapshot_times => {
-                layout(snapshots, samples, false)
-            }
-            [samples, c] if c == channels => layout(1, samples, false),
-            [c, samples] if c == channels => layout(1, samples, true),
-            [snapshots, samples, c] if c == channels => layout(snapshots, samples, false),
-            [snapshots, c, samples] if c == channels => layout(snapshots, samples, true),
-            _ => return None,
-        };
-        (layout.samples > 0 && layout.snapshots > 0 && channels > 0).then_some(layout)
-    }
-
-    fn raw(&self, array: &Array, snapshot: usize, sample: usize, channel: usize) -> f64 {
-        let within = match self.transposed {
-            false => sample * self.channels + channel,
-            true => channel * self.samples + sample,
-        };
-        array.values[snapshot * self.samples * self.channels + within]
-    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ManifestError> {

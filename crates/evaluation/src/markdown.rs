@@ -19,8 +19,8 @@ What it does and does not prove:
 - No threshold was fitted to these recordings: they follow from physics, standards and the statistics of noise
   ([diagnosis](diagnosis.md)). But the recordings were at hand while the detectors were written, so that the figures are
   no forecast for machines never seen. The table of thresholds chosen without the machine they judge shows how far the
-  verdicts hang on where the threshold stands: where the figure chosen on the other machines is no better than the shipped
-  one, the latter owes these machines nothing.
+  verdicts hang on where the threshold stands: where the chosen ones scatter, or judge worse than the shipped one, the machines at
+  hand do not agree on a threshold and cannot confirm the shipped one.
 - A warning and a fault are both an alarm. Counted are recordings marked to be scored whose label has high or medium
   confidence.
 - A detector that gives no verdict is wrong where the data suffice, for a fault as well as for a sound machine; where they do

@@ -1,12 +1,29 @@
-//! Squared-envelope spectra of dyadic bands of a vibration signal.
+//! Squared envelopes of bands of a vibration signal, and their spectra.
 //!
 //! J. Antoni, "Fast computation of the kurtogram for the detection of transient faults", MSSP 21 (2007) 108-124, for the
-//! dyadic bands.
+//! dyadic bands; N. Sawalhi, R. B. Randall and H. Endo, "The enhancement of fault detection and diagnosis in rolling element
+//! bearings using minimum entropy deconvolution combined with spectral kurtosis", MSSP 21 (2007) 2616-2633, for the residual
+//! of a linear prediction.
 
 use realfft::num_complex::Complex;
 
+use super::prediction::residual;
 use crate::signal::Signal;
 use crate::spectrum::{Spectrum, median, rfft, squared_envelope};
+
+/// Levels of dyadic bands: 15 bands of a long signal, 7 of a short one, whose halves of quarters hold too few samples.
+const LEVELS_MAX: u32 = 3;
+const LEVELS_MAX_SHORT: u32 = 2;
+const SHORT: usize = 4096;
+/// Bins that a band must have.
+const BINS_MIN: usize = 32;
+/// Share of the signal at either end that is faded in and out. The ends of a cut line would be impacts.
+const FADED: usize = 64;
+/// An envelope is averaged down to this many times the highest frequency looked at.
+const OVERSAMPLING: f64 = 2.5;
+
+/// Stretches the median kurtosis is taken over.
+const STRETCHES: usize = 8;
 
 /// A frequency band, Hz.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,92 +35,117 @@ pub(super) struct Band {
 /// Squared envelope of one band.
 pub(super) struct Envelope {
     pub(super) band: Band,
-    /// |analytic signal|^2, sampled at `rate_hz`.
-    pub(super) squared: Vec<f64>,
-    pub(super) rate_hz: f64,
+    /// Of the residual of a linear prediction instead of the signal itself.
+    pub(super) whitened: bool,
+    /// Spectral kurtosis of the band: 0 for Gaussian noise, -1 for a tone, above 0 when the power comes in bursts.
+    pub(super) kurtosis: f64,
+    /// Kurtosis of the whitened waveform, median over stretches: 3 for noise. None where it is not whitened.
+    pub(super) waveform_kurtosis: Option<f64>,
+    /// |analytic signal|^2 over its mean, less 1, sampled at `rate_hz`.
+    relative: Vec<f64>,
+    rate_hz: f64,
 }
 
 impl Envelope {
-    fn mean(&self) -> f64 {
-        self.squared.iter().sum::<f64>() / self.squared.len() as f64
-    }
-
-    /// Spectral kurtosis of the band: 0 for Gaussian noise.
-    pub(super) fn kurtosis(&self) -> f64 {
-        let n = self.squared.len() as f64;
-        let mean_square = self.squared.iter().map(|e| e * e).sum::<f64>() / n;
-        mean_square / self.mean().powi(2) - 2.0
-    }
-
-    /// Spectrum of the squared envelope over its mean: the depth of modulation at each frequency.
+    /// The depth of modulation at each frequency.
     pub(super) fn spectrum(&self) -> Spectrum {
-        let mean = self.mean();
-        let relative: Vec<f64> = self.squared.iter().map(|e| e / mean - 1.0).collect();
-        Spectrum::new(&relative, self.rate_hz)
+        Spectrum::new(&self.relative, self.rate_hz)
     }
 }
 
-/// Envelopes of the bands of all levels whose width is at least `width_min_hz`, the whole band first.
-pub(super) fn envelopes(signal: &Signal, width_min_hz: f64, levels_max: u32) -> Vec<Envelope> {
-    let n = signal.samples.len();
-    let padded = n.next_power_of_two();
-    let spectrum = rfft(&signal.samples, padded);
-    let mut envelopes = Vec::new();
-    for level in 0..=levels_max {
-        let bands = 1usize << level;
-        let bins = (padded / 2) >> level;
-        if bins < 32 || (bins as f64) * signal.rate_hz / (padded as f64) < width_min_hz {
-            break;
+/// Envelopes of the bands of all levels whose width is at least `width_min_hz`, good up to `top_hz`: of the signal, and in its
+/// full band of what cannot be predicted from its past, where resonances no longer smear impacts.
+pub(super) fn envelopes(signal: &Signal, width_min_hz: f64, top_hz: f64) -> Vec<Envelope> {
+    let levels_max = if signal.samples.len() < SHORT { LEVELS_MAX_SHORT } else { LEVELS_MAX };
+    let mut envelopes = Vec::with_capacity(1 << (levels_max + 1));
+    let mut add = |samples: &[f64], whitened, levels_max| {
+        let faded = Faded::new(samples, signal.rate_hz, top_hz);
+        for level in 0..=levels_max {
+            let bins = (faded.padded / 2) >> level;
+            if bins < BINS_MIN || (bins as f64) * faded.bin_hz() < width_min_hz {
+                break;
+            }
+            envelopes.extend((0..1 << level).filter_map(|band| faded.envelope(band * bins, bins, whitened)));
         }
-        for b in 0..bands {
-            let part = &spectrum[b * bins..(b + 1) * bins];
-            envelopes.push(envelope(part, b * bins, padded, signal));
-        }
+    };
+    add(&signal.samples, false, levels_max);
+    if let Some(residual) = residual(&signal.samples) {
+        add(&residual, true, 0);
+        let kurtosis = typical_kurtosis(&residual);
+        envelopes.iter_mut().filter(|e| e.whitened).for_each(|e| e.waveform_kurtosis = Some(kurtosis));
     }
-    envelopes.retain(|e| e.mean() > 0.0);
     envelopes
 }
 
-fn envelope(part: &[Complex<f64>], first_bin: usize, padded: usize, signal: &Signal) -> Envelope {
-    let bins = part.len();
-    let mut squared = squared_envelope(part);
-    let points = squared.len();
-    squared.truncate((signal.samples.len() * points / padded).max(1));
-    let bin_hz = signal.rate_hz / padded as f64;
-    Envelope {
-        band: Band { low_hz: first_bin as f64 * bin_hz, high_hz: (first_bin + bins) as f64 * bin_hz },
-        squared,
-        rate_hz: points as f64 * bin_hz,
-    }
+/// Kurtosis of a turn or so of a waveform, median over the block so that single impacts do not count: 3 for noise.
+pub(super) fn typical_kurtosis(samples: &[f64]) -> f64 {
+    let length = (samples.len() / STRETCHES).max(1);
+    median(&mut samples.chunks_exact(length).map(kurtosis).collect::<Vec<_>>())
 }
 
-/// Power of each bin of a spectrum over the local mean of noise, up to `top_hz`. Of pure noise each is exponentially
-/// distributed with mean 1; the mean is taken from the median (ln 2 of it), which lines do not move.
-pub(super) fn over_noise(spectrum: &Spectrum, top_hz: f64) -> Vec<f64> {
-    /// Resolutions per stretch whose median is taken.
-    const STRETCH: f64 = 24.0;
-    let bins = ((top_hz / spectrum.bin_hz).ceil() as usize).clamp(1, spectrum.amplitude.len());
-    let power: Vec<f64> = spectrum.amplitude[..bins].iter().map(|a| a * a).collect();
-    let stretch = ((STRETCH * spectrum.resolution_hz / spectrum.bin_hz).round() as usize).clamp(1, bins);
-    let mut scratch = Vec::with_capacity(2 * stretch);
-    let floors: Vec<f64> = (0..bins)
-        .step_by(stretch)
-        .map(|start| {
-            let centre = start + stretch / 2;
-            scratch.clear();
-            scratch.extend_from_slice(&power[centre.saturating_sub(stretch)..(centre + stretch).min(bins)]);
-            median(&mut scratch) / std::f64::consts::LN_2
+pub(super) fn kurtosis(samples: &[f64]) -> f64 {
+    let n = samples.len() as f64;
+    let (squares, fourths) =
+        samples.iter().map(|x| x * x).fold((0.0, 0.0), |(s, f), square| (s + square, f + square * square));
+    let square = squares / n;
+    fourths / n / (square * square).max(f64::MIN_POSITIVE)
+}
+
+/// Spectrum of a signal with its ends faded.
+struct Faded {
+    spectrum: Vec<Complex<f64>>,
+    samples: usize,
+    padded: usize,
+    rate_hz: f64,
+    top_hz: f64,
+}
+
+impl Faded {
+    fn new(samples: &[f64], rate_hz: f64, top_hz: f64) -> Self {
+        let n = samples.len();
+        let mut faded = samples.to_vec();
+        let ends = n / FADED;
+        for i in 0..ends {
+            let gain = (i as f64 + 0.5) / ends as f64;
+            faded[i] *= gain;
+            faded[n - 1 - i] *= gain;
+        }
+        let padded = n.next_power_of_two();
+        Self { spectrum: rfft(&faded, padded), samples: n, padded, rate_hz, top_hz }
+    }
+
+    fn bin_hz(&self) -> f64 {
+        self.rate_hz / self.padded as f64
+    }
+
+    /// None where the band is empty.
+    fn envelope(&self, first_bin: usize, bins: usize, whitened: bool) -> Option<Envelope> {
+        let squared = squared_envelope(&self.spectrum[first_bin..first_bin + bins]);
+        let points = squared.len();
+        let at = |sample: usize| sample * points / self.padded;
+        let ends = self.samples / FADED;
+        let squared = &squared[at(ends)..at(self.samples - ends).max(at(ends) + 1)];
+        let n = squared.len() as f64;
+        let (sum, sum_squares) = squared.iter().fold((0.0, 0.0), |(s, q), e| (s + e, q + e * e));
+        let mean = sum / n;
+        if mean <= 0.0 {
+            return None;
+        }
+        let rate_hz = points as f64 * self.bin_hz();
+        let averaged = ((rate_hz / (OVERSAMPLING * self.top_hz)) as usize).clamp(1, squared.len() / 2);
+        let per_sum = 1.0 / (mean * averaged as f64);
+        let relative =
+            squared.chunks_exact(averaged).map(|c| c.iter().sum::<f64>() * per_sum - 1.0).collect();
+        Some(Envelope {
+            band: Band {
+                low_hz: first_bin as f64 * self.bin_hz(),
+                high_hz: (first_bin + bins) as f64 * self.bin_hz(),
+            },
+            whitened,
+            waveform_kurtosis: None,
+            kurtosis: sum_squares / n / (mean * mean) - 2.0,
+            relative,
+            rate_hz: rate_hz / averaged as f64,
         })
-        .collect();
-    power
-        .iter()
-        .enumerate()
-        .map(|(i, p)| {
-            let at = (i as f64 / stretch as f64 - 0.5).clamp(0.0, (floors.len() - 1) as f64);
-            let (left, share) = (at.floor() as usize, at.fract());
-            let right = (left + 1).min(floors.len() - 1);
-            let floor = floors[left] * (1.0 - share) + floors[right] * share;
-            if floor > 0.0 { p / floor } else { 0.0 }
-        })
-        .collect()
+    }
 }

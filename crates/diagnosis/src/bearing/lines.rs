@@ -1,98 +1,87 @@
 //! Families of lines in an envelope spectrum: is there one, how sure, and how strong.
 
-use vtox_protocol::BearingGeometry;
+use crate::spectrum::Spectrum;
 
-use super::envelope::{Envelope, over_noise};
-
-/// Harmonics of a defect rate that are added up.
+/// Harmonics of a rate of impacts that are added up.
 pub(super) const HARMONICS: usize = 3;
-/// Rolling elements slip by 1 to 2 % of the cage speed (Randall and Antoni, MSSP 25 (2011) 485-520, section 2), a
-/// nominal speed is off by as much, a contact angle under thrust does the same.
-const TOLERANCE: f64 = 0.012;
 /// No single line counts for more than this many times the noise, so that one foreign line is no family.
 const LINE_MAX: f64 = 16.0;
 /// Power over the noise from which on a line adds to the depth; noise does so once in 400 bins.
-const LINE_MIN: f64 = 6.0;
-/// Resolutions below which lines are not told apart from each other or from the shaft's.
-const RESOLUTIONS_MIN: f64 = 3.0;
-/// A rate this close (in resolutions) to a multiple of the shaft's cannot be told from it.
-const SHAFT_GUARD: f64 = 1.5;
+pub(super) const LINE_MIN: f64 = 6.0;
+/// Resolutions per stretch of the spectrum that the noise is taken from.
+const STRETCH: f64 = 24.0;
+/// The noise is taken from this quantile: of a short block many bins hold lines.
+const NOISE_QUANTILE: f64 = 0.35;
+/// Side bands closer than this many resolutions are one with their harmonic.
+const SIDE_BAND_MIN: f64 = 1.5;
+/// A rate this close (in resolutions) to a multiple of the shaft's cannot be told from it ...
+const SHAFT_GUARD: f64 = 0.75;
+/// ... and this close it must be the higher of the two.
+const SHAFT_SKIRT: f64 = 2.0;
+/// A line that many times higher than the shaft's lower multiples is none of them.
+const OUTGROWN: f64 = 1.3;
 
-/// The part of the bearing that is damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    OuterRace,
-    InnerRace,
-    Element,
-    Cage,
+/// Shaft frequency, and how far the true one may be from it, Hz.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct ShaftRate {
+    pub(super) hz: f64,
+    pub(super) tolerance_hz: f64,
 }
 
-impl Part {
-    pub(super) const ALL: [Self; 4] = [Self::OuterRace, Self::InnerRace, Self::Element, Self::Cage];
+/// Where a family is looked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Place {
+    pub(super) low_hz: f64,
+    pub(super) high_hz: f64,
+    /// Distance of side bands.
+    pub(super) modulation_hz: Option<f64>,
+    /// The damage turns with the shaft through the load, which makes lines once a turn and beside the rate.
+    pub(super) turning: bool,
+}
 
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::OuterRace => "outer race",
-            Self::InnerRace => "inner race",
-            Self::Element => "rolling element",
-            Self::Cage => "cage",
-        }
-    }
-
-    pub(super) const fn symbol(self) -> &'static str {
-        match self {
-            Self::OuterRace => "BPFO",
-            Self::InnerRace => "BPFI",
-            Self::Element => "2 BSF",
-            Self::Cage => "FTF",
-        }
-    }
-
-    /// Rate of strikes per turn of the shaft. A defect of an element strikes both races.
-    fn per_rev(self, bearing: &BearingGeometry) -> f64 {
-        match self {
-            Self::OuterRace => bearing.bpfo_per_rev(),
-            Self::InnerRace => bearing.bpfi_per_rev(),
-            Self::Element => 2.0 * bearing.bsf_per_rev(),
-            Self::Cage => bearing.ftf_per_rev(),
-        }
-    }
-
-    /// Rate at which the defect passes through the load, per turn of the shaft: distance of the side bands.
-    fn modulation_per_rev(self, bearing: &BearingGeometry) -> Option<f64> {
-        match self {
-            Self::OuterRace | Self::InnerRace => Some(1.0),
-            Self::Element => Some(bearing.ftf_per_rev()),
-            Self::Cage => None,
-        }
+impl Place {
+    /// Whether it is the surroundings of one rate.
+    fn narrow(&self) -> bool {
+        self.high_hz < 1.2 * self.low_hz
     }
 }
 
-/// The best family of lines of one part in one envelope spectrum.
-#[derive(Debug, Clone)]
+/// A family of lines in an envelope spectrum.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Family {
-    pub(super) part: Part,
-    /// Rate expected from geometry and speed, and found, Hz.
-    pub(super) expected_hz: f64,
-    pub(super) found_hz: f64,
+    /// Rate of the impacts.
+    pub(super) rate_hz: f64,
     /// Power of each harmonic over the noise around it.
     pub(super) over_noise: [f64; HARMONICS],
     /// Sum of the amplitudes of harmonics and side bands over the mean of the squared envelope.
     pub(super) depth: f64,
     /// Sum of their squares: the kurtosis that modulated noise has because of them.
     pub(super) depth_squared: f64,
+    /// The block is too short to tell the rate from a multiple of the shaft's; that it is the bearing's is likely because the
+    /// shaft's lower multiples are weaker.
+    pub(super) near_shaft: bool,
     /// -ln of the probability that noise alone shows such a family somewhere in the places looked at.
     pub(super) surprise: f64,
 }
 
 /// An envelope spectrum over its local noise.
-struct Lines {
+pub(super) struct Lines {
     amplitude: Vec<f64>,
     over_noise: Vec<f64>,
     bin_hz: f64,
+    pub(super) resolution_hz: f64,
 }
 
 impl Lines {
+    pub(super) fn new(spectrum: Spectrum, top_hz: f64) -> Self {
+        Self {
+            over_noise: over_noise(&spectrum, top_hz),
+            bin_hz: spectrum.bin_hz,
+            resolution_hz: spectrum.resolution_hz,
+            amplitude: spectrum.amplitude,
+        }
+    }
+
     /// The higher of the two bins next to a frequency.
     fn at(&self, hz: f64) -> Option<usize> {
         let low = (hz / self.bin_hz).floor();
@@ -110,97 +99,126 @@ impl Lines {
         }
         Some(bins)
     }
+
+    /// Multiple of the shaft's rate next to a frequency, and the distance to it beyond what its tolerance may account for, Hz.
+    fn multiple(hz: f64, shaft: ShaftRate) -> (f64, f64) {
+        let turns = (hz / shaft.hz).round();
+        (turns, (hz - turns * shaft.hz).abs() - turns * shaft.tolerance_hz)
+    }
+
+    /// Whether a line could be one of the shaft's.
+    fn of_shaft(&self, hz: f64, bin: usize, shaft: ShaftRate) -> bool {
+        let (turns, distance_hz) = Self::multiple(hz, shaft);
+        let line = || self.at(turns * shaft.hz);
+        turns >= 1.0
+            && (distance_hz < SHAFT_GUARD * self.resolution_hz
+                || distance_hz < SHAFT_SKIRT * self.resolution_hz
+                    && line().is_some_and(|of_shaft| self.amplitude[of_shaft] >= self.amplitude[bin]))
+    }
+
+    /// Whether a line stands out of the shaft's lower multiples. What happens once or twice per turn makes lines that fall.
+    fn outgrows_shaft(&self, hz: f64, bin: usize, shaft: ShaftRate, turning: bool) -> bool {
+        let turns = Self::multiple(hz, shaft).0 as usize;
+        let lower = if turning { 2..turns.saturating_sub(1) } else { 1..turns };
+        lower
+            .filter_map(|k| self.at(k as f64 * shaft.hz))
+            .all(|i| OUTGROWN * self.amplitude[i] < self.amplitude[bin])
+    }
+
+    /// The family within a place whose harmonics stand highest. None where every rate could be the shaft's, or is beyond the
+    /// spectrum.
+    pub(super) fn family(&self, place: Place, shaft: Option<ShaftRate>) -> Option<Family> {
+        let centre_hz = 0.5 * (place.low_hz + place.high_hz);
+        let near_shaft = shaft.is_some_and(|shaft| {
+            let (turns, distance_hz) = Self::multiple(centre_hz, shaft);
+            place.narrow() && turns >= 1.0 && distance_hz < SHAFT_SKIRT * self.resolution_hz
+        });
+        let foreign = |hz: f64, bin: usize| {
+            shaft.is_some_and(|shaft| {
+                self.of_shaft(hz, bin, shaft)
+                    && !(near_shaft && self.outgrows_shaft(hz, bin, shaft, place.turning))
+            })
+        };
+        let step = self.resolution_hz / (2.0 * HARMONICS as f64);
+        let steps = ((place.high_hz - place.low_hz) / step).ceil().max(0.0) as usize;
+        let (rate_hz, sum, bins) = (0..=steps)
+            .map(|k| place.low_hz + k as f64 * step)
+            .filter_map(|hz| {
+                let bins = self.harmonics(hz)?;
+                let sum: f64 = bins.iter().map(|i| self.over_noise[*i].min(LINE_MAX)).sum();
+                (!foreign(hz, bins[0])).then_some((hz, sum, bins))
+            })
+            .max_by(|a, b| a.1.total_cmp(&b.1))?;
+        // Independent places: the highest harmonic moves by one resolution.
+        let trials = 1.0 + (place.high_hz - place.low_hz) * HARMONICS as f64 / self.resolution_hz;
+        let side_bands = self.side_bands(rate_hz, place.modulation_hz);
+        let harmonics = -ln_tail(sum, HARMONICS);
+        let all = side_bands.iter().fold(sum, |sum, i| sum + self.over_noise[*i].min(LINE_MAX));
+        // Either alone or with their side bands: two tries.
+        let surprise = harmonics.max(-ln_tail(all, HARMONICS + side_bands.len())) - (2.0 * trials).ln();
+        let (depth, depth_squared) = bins
+            .iter()
+            .chain(&side_bands)
+            .filter(|i| self.over_noise[**i] >= LINE_MIN)
+            .map(|i| self.amplitude[*i])
+            .fold((0.0, 0.0), |(sum, squares), a| (sum + a, squares + a * a));
+        let near_shaft = near_shaft && shaft.is_some_and(|shaft| self.of_shaft(rate_hz, bins[0], shaft));
+        Some(Family {
+            rate_hz,
+            over_noise: bins.map(|i| self.over_noise[i]),
+            depth,
+            depth_squared,
+            near_shaft,
+            surprise,
+        })
+    }
+
+    /// The side bands that can be told from their harmonic.
+    fn side_bands(&self, rate_hz: f64, modulation_hz: Option<f64>) -> Vec<usize> {
+        let Some(apart_hz) = modulation_hz.filter(|m| *m >= SIDE_BAND_MIN * self.resolution_hz) else {
+            return Vec::new();
+        };
+        let centres_hz = (1..=HARMONICS).map(|h| h as f64 * rate_hz);
+        centres_hz.flat_map(|hz| [hz - apart_hz, hz + apart_hz]).filter_map(|hz| self.at(hz)).collect()
+    }
 }
 
-/// Looks for each part's lines in the spectrum of an envelope. Parts whose lines the block is too short to resolve, or that cannot
-/// be told from the shaft's, are left out.
-pub(super) fn families(envelope: &Envelope, bearing: &BearingGeometry, shaft_hz: f64) -> Vec<Family> {
-    let spectrum = envelope.spectrum();
-    let resolution_hz = spectrum.resolution_hz;
-    let fastest = Part::ALL.iter().map(|p| p.per_rev(bearing)).fold(0.0, f64::max);
-    let top_hz = (HARMONICS as f64 * (1.0 + TOLERANCE) * fastest + 2.0) * shaft_hz;
-    let lines = Lines {
-        over_noise: over_noise(&spectrum, top_hz),
-        bin_hz: spectrum.bin_hz,
-        amplitude: spectrum.amplitude,
-    };
-    Part::ALL
-        .into_iter()
-        .filter_map(|part| {
-            let expected_hz = part.per_rev(bearing) * shaft_hz;
-            if expected_hz < RESOLUTIONS_MIN * resolution_hz
-                || shaft_hz < 0.5 * RESOLUTIONS_MIN * resolution_hz
-            {
-                return None;
-            }
-            let (found_hz, sum, bins) = best(&lines, expected_hz, shaft_hz, resolution_hz)?;
-            // Independent places: the highest harmonic moves by one resolution.
-            let trials = 1.0 + 2.0 * TOLERANCE * expected_hz * HARMONICS as f64 / resolution_hz;
-            let modulation_hz = part.modulation_per_rev(bearing).map(|m| m * shaft_hz);
-            let (depth, depth_squared) = depth(&lines, &bins, found_hz, modulation_hz);
-            Some(Family {
-                part,
-                expected_hz,
-                found_hz,
-                over_noise: bins.map(|i| lines.over_noise[i]),
-                depth,
-                depth_squared,
-                surprise: -ln_tail(sum) - trials.ln(),
-            })
+/// Power of each bin of a spectrum over the local mean of noise, up to `top_hz`. Of pure noise each is exponentially
+/// distributed with mean 1; the mean is taken from a quantile, which lines hardly move.
+fn over_noise(spectrum: &Spectrum, top_hz: f64) -> Vec<f64> {
+    let bins = ((top_hz / spectrum.bin_hz).ceil() as usize).clamp(1, spectrum.amplitude.len());
+    let power: Vec<f64> = spectrum.amplitude[..bins].iter().map(|a| a * a).collect();
+    let stretch = ((STRETCH * spectrum.resolution_hz / spectrum.bin_hz).round() as usize).clamp(1, bins);
+    let mut scratch = Vec::with_capacity(2 * stretch);
+    let floors: Vec<f64> = (0..bins)
+        .step_by(stretch)
+        .map(|start| {
+            let centre = start + stretch / 2;
+            scratch.clear();
+            scratch.extend_from_slice(&power[centre.saturating_sub(stretch)..(centre + stretch).min(bins)]);
+            let at = (NOISE_QUANTILE * scratch.len() as f64) as usize;
+            *scratch.select_nth_unstable_by(at, f64::total_cmp).1 / -(-NOISE_QUANTILE).ln_1p()
+        })
+        .collect();
+    power
+        .iter()
+        .enumerate()
+        .map(|(i, p)| {
+            let at = (i as f64 / stretch as f64 - 0.5).clamp(0.0, (floors.len() - 1) as f64);
+            let (left, share) = (at.floor() as usize, at.fract());
+            let right = (left + 1).min(floors.len() - 1);
+            let floor = floors[left] * (1.0 - share) + floors[right] * share;
+            if floor > 0.0 { p / floor } else { 0.0 }
         })
         .collect()
 }
 
-/// The rate within the tolerance whose harmonics stand highest, their sum over the noise and their bins.
-fn best(
-    lines: &Lines,
-    expected_hz: f64,
-    shaft_hz: f64,
-    resolution_hz: f64,
-) -> Option<(f64, f64, [usize; HARMONICS])> {
-    let step = resolution_hz / (2.0 * HARMONICS as f64);
-    let steps = (TOLERANCE * expected_hz / step).ceil() as i32;
-    (-steps..=steps)
-        .map(|k| expected_hz + f64::from(k) * step)
-        .filter(|hz| {
-            let turns = hz / shaft_hz;
-            turns < 0.5 || (turns - turns.round()).abs() * shaft_hz >= SHAFT_GUARD * resolution_hz
-        })
-        .filter_map(|hz| {
-            let bins = lines.harmonics(hz)?;
-            let sum: f64 = bins.iter().map(|i| lines.over_noise[*i].min(LINE_MAX)).sum();
-            Some((hz, sum, bins))
-        })
-        .max_by(|a, b| a.1.total_cmp(&b.1))
-}
-
-fn depth(
-    lines: &Lines,
-    harmonics: &[usize; HARMONICS],
-    found_hz: f64,
-    modulation_hz: Option<f64>,
-) -> (f64, f64) {
-    let side_bands = (1..=HARMONICS).flat_map(|h| {
-        modulation_hz
-            .into_iter()
-            .flat_map(move |m| [h as f64 * found_hz - m, h as f64 * found_hz + m])
-            .filter_map(|hz| lines.at(hz))
-    });
-    harmonics
-        .iter()
-        .copied()
-        .chain(side_bands)
-        .filter(|i| lines.over_noise[*i] >= LINE_MIN)
-        .map(|i| lines.amplitude[i])
-        .fold((0.0, 0.0), |(sum, squares), a| (sum + a, squares + a * a))
-}
-
-/// ln of the probability that the sum of [`HARMONICS`] exponential variables of mean 1 exceeds `sum` (Erlang).
-fn ln_tail(sum: f64) -> f64 {
+/// ln of the probability that the sum of so many exponential variables of mean 1 exceeds `sum` (Erlang).
+fn ln_tail(sum: f64, variables: usize) -> f64 {
     let (mut term, mut series) = (1.0, 1.0);
-    for k in 1..HARMONICS {
+    for k in 1..variables {
         term *= sum / k as f64;
         series += term;
     }
-    series.ln() - sum
+    f64::ln(series) - sum
 }

@@ -52,7 +52,7 @@ impl Default for Thresholds {
     }
 }
 
-/// Negative-sequence voltage up to which [`Thresholds::unknown_supply`] holds.
+/// Negative-sequence voltage up to which [`Thresholds::unknown_supply`] holds at rated current; at half of it, half as much.
 const SUPPLY_ALLOWED: f64 = 0.01;
 /// Share of the rated current below which the load counts as light; no-load currents of cage motors are 0.25 to 0.5 of it.
 const LIGHT_LOAD: f64 = 0.5;
@@ -98,9 +98,11 @@ pub(crate) fn diagnose(prepared: &Prepared<'_>) -> Verdict {
             findings.feature("supply_unbalance", known.unbalance);
             findings.feature("negative_sequence_excess", known.excess);
             findings.score = thresholds.known_supply.score(known.excess);
-            // Noisy voltages must not hide what would be seen without them.
+            // Measured voltages must not hide what would be seen without them.
+            let covered =
+                SUPPLY_ALLOWED * reference.rated_current.map_or(1.0, |r| (reference.current / r).min(1.0));
+            let unexplained = if known.unbalance <= covered { sensed } else { sensed.min(known.unexplained) };
             if known.unbalance <= SUPPLY_ALLOWED {
-                let unexplained = sensed.min(known.unexplained);
                 findings.score = findings.score.max(thresholds.unknown_supply.score(unexplained / allowed));
             }
             if known.line_to_line {

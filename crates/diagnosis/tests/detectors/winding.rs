@@ -158,7 +158,7 @@ fn counterfeits_stay_quiet() {
                 Counterfeit::MissingChannel { .. } => assert!(said.contains("worked out"), "{said}"),
                 Counterfeit::SwappedPhases => assert!(said.contains("A, C, B"), "{said}"),
                 Counterfeit::NonSimultaneous { told: true, .. } => {
-                    assert!(said.contains("same instants"), "{said}")
+                    assert!(said.contains("same instants"), "{said}");
                 }
                 _ => {}
             }
