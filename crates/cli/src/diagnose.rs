@@ -13,7 +13,7 @@ use vtox_protocol::codec::{decode_binary, decode_json};
 use vtox_protocol::{FaultType, MotorProfile, SignalBlock, Verdict};
 use vtox_report::{Report, Section, html};
 
-use crate::motor::{Motor, lacking, over};
+use crate::motor::{Motor, lacking};
 use crate::output::outln;
 
 #[derive(Args)]
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments, thresholds: &Thresholds) -> anyhow::Result<Exi
     arguments.motor.apply(&mut blocks, &mut profile)?;
     let last = blocks.last().with_context(|| format!("{} holds no block", arguments.file.display()))?;
     // What the file says of the motor counts where nothing was said on the command line.
-    let known = last.profile.as_ref().map_or_else(|| profile.clone(), |file| over(&profile, file));
+    let known = last.profile.as_ref().map_or_else(|| profile.clone(), |file| profile.or(file));
     let judged: Vec<Judged> = diagnose_blocks(&blocks, &profile, thresholds)
         .into_iter()
         .filter_map(|(fault, mut verdicts)| {

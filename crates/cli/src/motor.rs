@@ -65,7 +65,7 @@ impl Motor {
             // A reading counts before a channel of the same quantity.
             block.readings.extend(readings.iter().copied());
         }
-        *profile = over(&self.profile()?, profile);
+        *profile = self.profile()?.or(profile);
         Ok(())
     }
 
@@ -105,22 +105,6 @@ impl Motor {
             },
             ..file
         })
-    }
-}
-
-/// What `first` says, and what `second` says of the rest.
-pub fn over(first: &MotorProfile, second: &MotorProfile) -> MotorProfile {
-    MotorProfile {
-        motor_type: if first.motor_type == MotorType::Unknown { second.motor_type } else { first.motor_type },
-        pole_pairs: first.pole_pairs.or(second.pole_pairs),
-        rotor_bars: first.rotor_bars.or(second.rotor_bars),
-        rated_current_a: first.rated_current_a.or(second.rated_current_a),
-        rated_voltage_v: first.rated_voltage_v.or(second.rated_voltage_v),
-        rated_speed_rpm: first.rated_speed_rpm.or(second.rated_speed_rpm),
-        rated_frequency_hz: first.rated_frequency_hz.or(second.rated_frequency_hz),
-        insulation_class_c: first.insulation_class_c.or(second.insulation_class_c),
-        winding_capacitance_f: first.winding_capacitance_f.or(second.winding_capacitance_f),
-        bearing: first.bearing.or(second.bearing),
     }
 }
 

@@ -32,7 +32,9 @@ fn block(samples: usize) -> SignalBlock {
             let turn = TAU / 3.0 * phase as f64;
             let wave = |t: f64| {
                 let angle = TAU * SUPPLY_HZ * t - turn;
-                40.0 * angle.cos() + 0.8 * (5.0 * angle).cos() + 0.1 * (TAU * (SUPPLY_HZ + SHAFT_HZ) * t).cos()
+                40.0 * angle.cos()
+                    + 0.8 * (5.0 * angle).cos()
+                    + 0.1 * (TAU * (SUPPLY_HZ + SHAFT_HZ) * t).cos()
             };
             channel(quantity, &wave, 1.0)
         })

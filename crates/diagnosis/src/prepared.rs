@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::LazyLock;
 
 use realfft::num_complex::Complex;
-use vtox_protocol::{MotorProfile, MotorType, Quantity, SignalBlock};
+use vtox_protocol::{MotorProfile, Quantity, SignalBlock};
 
 use crate::fundamental::{self, Fundamental};
 use crate::signal::{Defect, Signal};
@@ -47,7 +47,7 @@ impl<'a> Prepared<'a> {
     ) -> Self {
         Self {
             block,
-            profile: merged(profile, block.profile.as_ref()),
+            profile: known(profile, block.profile.as_ref()),
             thresholds,
             currents: Default::default(),
             vibrations: Default::default(),
@@ -152,19 +152,8 @@ fn residual_of(signal: &Signal, f0_hz: f64, phasor: Complex<f64>) -> Spectrum {
     spectrum
 }
 
-fn merged(first: &MotorProfile, second: Option<&MotorProfile>) -> MotorProfile {
-    let nothing = MotorProfile::default();
-    let second = second.unwrap_or(&nothing);
-    MotorProfile {
-        motor_type: if first.motor_type == MotorType::Unknown { second.motor_type } else { first.motor_type },
-        pole_pairs: first.pole_pairs.or(second.pole_pairs).filter(|p| *p > 0),
-        rotor_bars: first.rotor_bars.or(second.rotor_bars),
-        rated_current_a: first.rated_current_a.or(second.rated_current_a),
-        rated_voltage_v: first.rated_voltage_v.or(second.rated_voltage_v),
-        rated_speed_rpm: first.rated_speed_rpm.or(second.rated_speed_rpm),
-        rated_frequency_hz: first.rated_frequency_hz.or(second.rated_frequency_hz),
-        insulation_class_c: first.insulation_class_c.or(second.insulation_class_c),
-        winding_capacitance_f: first.winding_capacitance_f.or(second.winding_capacitance_f),
-        bearing: first.bearing.or(second.bearing),
-    }
+/// What is known beforehand counts before what the block says. A motor without poles is one whose poles are unknown.
+fn known(profile: &MotorProfile, sent: Option<&MotorProfile>) -> MotorProfile {
+    let all = sent.map_or_else(|| profile.clone(), |sent| profile.or(sent));
+    MotorProfile { pole_pairs: all.pole_pairs.filter(|p| *p > 0), ..all }
 }

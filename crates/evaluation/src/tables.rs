@@ -8,7 +8,7 @@ use vtox_protocol::FaultType;
 use crate::evaluation::Evaluation;
 use crate::recording::Label;
 use crate::scores::Scores;
-use crate::simulated::{Curve, Place, SEVERITIES, Sweeps, Tally};
+use crate::simulated::{Curve, Place, SCORE_BINS, SEVERITIES, Sweeps, Tally};
 
 /// A table with a title. Shown aligned; `{:#}` shows it as Markdown.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +81,7 @@ pub fn tables(recordings: Option<&Evaluation>, simulated: Option<&Sweeps>) -> Ve
         ]);
     }
     if let Some(sweeps) = simulated {
-        all.extend([false_alarms(sweeps), moderate(sweeps), counterfeits(sweeps)]);
+        all.extend([false_alarms(sweeps), moderate(sweeps), counterfeits(sweeps), calibration(sweeps)]);
         all.extend(sweeps.curves.iter().map(|(fault, curves)| curve(*fault, curves)));
     }
     all.retain(|table| table.rows.len() > 1);
@@ -267,6 +267,22 @@ fn counterfeits(sweeps: &Sweeps) -> Table {
         let windows = row.values().map(|t| t.windows).max().unwrap_or(0);
         let alarms = FaultType::ALL.map(|f| row.get(&f).map_or(0, |t| t.alarms).to_string());
         table.row([(*name).to_owned(), windows.to_string()].into_iter().chain(alarms));
+    }
+    table
+}
+
+fn calibration(sweeps: &Sweeps) -> Table {
+    let title =
+        "Simulated, what a score is worth: share with the fault, if every second window had it (windows)";
+    let mut table = Table::new(title, ["detector"]);
+    let ends = SCORE_BINS.into_iter().skip(1).chain([1.0]);
+    table.rows[0].extend(SCORE_BINS.into_iter().zip(ends).map(|(low, high)| format!("{low}-{high}")));
+    for (fault, c) in &sweeps.calibration {
+        let cells = (0..SCORE_BINS.len()).map(|bin| match c.share_with_fault(bin) {
+            Some(share) => format!("{:.0} % ({})", 100.0 * share, c.sound[bin] + c.faulty[bin]),
+            None => "-".to_owned(),
+        });
+        table.row(std::iter::once(fault.name().to_owned()).chain(cells));
     }
     table
 }

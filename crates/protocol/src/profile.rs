@@ -53,6 +53,29 @@ pub struct MotorProfile {
     pub bearing: Option<BearingGeometry>,
 }
 
+impl MotorProfile {
+    /// What this profile says, and what `other` says of the rest.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self {
+            motor_type: if self.motor_type == MotorType::Unknown {
+                other.motor_type
+            } else {
+                self.motor_type
+            },
+            pole_pairs: self.pole_pairs.or(other.pole_pairs),
+            rotor_bars: self.rotor_bars.or(other.rotor_bars),
+            rated_current_a: self.rated_current_a.or(other.rated_current_a),
+            rated_voltage_v: self.rated_voltage_v.or(other.rated_voltage_v),
+            rated_speed_rpm: self.rated_speed_rpm.or(other.rated_speed_rpm),
+            rated_frequency_hz: self.rated_frequency_hz.or(other.rated_frequency_hz),
+            insulation_class_c: self.insulation_class_c.or(other.insulation_class_c),
+            winding_capacitance_f: self.winding_capacitance_f.or(other.winding_capacitance_f),
+            bearing: self.bearing.or(other.bearing),
+        }
+    }
+}
+
 /// Geometry of a rolling-element bearing. Read from its dimensions, or from `{"designation": "6205-2RS"}` where
 /// [`bearings`](crate::bearings) has the bearing; written as dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -9,12 +9,11 @@ use realfft::num_complex::Complex;
 
 use super::prediction::residual;
 use crate::signal::Signal;
-use crate::spectrum::{Spectrum, median, rfft, squared_envelope};
+use crate::spectrum::{Spectrum, hann, median, rfft, squared_envelope};
 
-/// Levels of dyadic bands: 15 bands of a long signal, 7 of a short one, whose halves of quarters hold too few samples.
-const LEVELS_MAX: u32 = 3;
-const LEVELS_MAX_SHORT: u32 = 2;
-const SHORT: usize = 4096;
+/// Levels of dyadic bands of a signal of fewer than so many samples: 3 bands of a short one, whose narrower bands would hold
+/// too few independent samples to say anything, to 15 of a long one.
+const LEVELS_MAX: [(usize, u32); 3] = [(2048, 1), (8192, 2), (usize::MAX, 3)];
 /// Bins that a band must have.
 const BINS_MIN: usize = 32;
 /// Share of the signal at either end that is faded in and out. The ends of a cut line would be impacts.
@@ -46,7 +45,27 @@ pub(super) struct Envelope {
     rate_hz: f64,
 }
 
+/// Squared depth of modulation at each frequency.
+pub(super) struct Modulation {
+    pub(super) power: Vec<f64>,
+    pub(super) bin_hz: f64,
+    pub(super) resolution_hz: f64,
+}
+
 impl Envelope {
+    /// What the lines are searched in: the squares of [`Self::spectrum`] up to `top_hz`.
+    pub(super) fn modulation(&self, top_hz: f64) -> Modulation {
+        let n = self.relative.len();
+        let window = hann(n);
+        let padded = n.next_power_of_two();
+        let windowed: Vec<f64> = self.relative.iter().zip(window.iter()).map(|(e, w)| e * w).collect();
+        let bin_hz = self.rate_hz / padded as f64;
+        let gain = (2.0 / window.iter().sum::<f64>()).powi(2);
+        let bins = (top_hz / bin_hz) as usize + 2;
+        let power = rfft(&windowed, padded).iter().take(bins).map(|c| gain * c.norm_sqr()).collect();
+        Modulation { power, bin_hz, resolution_hz: self.rate_hz / n as f64 }
+    }
+
     /// The depth of modulation at each frequency.
     pub(super) fn spectrum(&self) -> Spectrum {
         Spectrum::new(&self.relative, self.rate_hz)
@@ -56,7 +75,8 @@ impl Envelope {
 /// Envelopes of the bands of all levels whose width is at least `width_min_hz`, good up to `top_hz`: of the signal, and in its
 /// full band of what cannot be predicted from its past, where resonances no longer smear impacts.
 pub(super) fn envelopes(signal: &Signal, width_min_hz: f64, top_hz: f64) -> Vec<Envelope> {
-    let levels_max = if signal.samples.len() < SHORT { LEVELS_MAX_SHORT } else { LEVELS_MAX };
+    let n = signal.samples.len();
+    let levels_max = LEVELS_MAX.iter().find(|(samples, _)| n < *samples).map_or(0, |(_, levels)| *levels);
     let mut envelopes = Vec::with_capacity(1 << (levels_max + 1));
     let mut add = |samples: &[f64], whitened, levels_max| {
         let faded = Faded::new(samples, signal.rate_hz, top_hz);

@@ -1,6 +1,6 @@
 //! Families of lines in an envelope spectrum: is there one, how sure, and how strong.
 
-use crate::spectrum::Spectrum;
+use super::envelope::Modulation;
 
 /// Harmonics of a rate of impacts that are added up.
 pub(super) const HARMONICS: usize = 3;
@@ -18,8 +18,10 @@ const SIDE_BAND_MIN: f64 = 1.5;
 const SHAFT_GUARD: f64 = 0.75;
 /// ... and this close it must be the higher of the two.
 const SHAFT_SKIRT: f64 = 2.0;
-/// A line that many times higher than the shaft's lower multiples is none of them.
-const OUTGROWN: f64 = 1.3;
+/// A place so many resolutions wide holds no other lines by chance than those of the rate it is made for.
+const NARROW: f64 = 10.0;
+/// A line of that many times the power of the shaft's lower multiples is none of them.
+const OUTGROWN: f64 = 1.7;
 
 /// Shaft frequency, and how far the true one may be from it, Hz.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,12 +41,6 @@ pub(super) struct Place {
     pub(super) turning: bool,
 }
 
-impl Place {
-    /// Whether it is the surroundings of one rate.
-    fn narrow(&self) -> bool {
-        self.high_hz < 1.2 * self.low_hz
-    }
-}
 
 /// A family of lines in an envelope spectrum.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,29 +62,26 @@ pub(super) struct Family {
 
 /// An envelope spectrum over its local noise.
 pub(super) struct Lines {
-    amplitude: Vec<f64>,
+    /// Squared depth of modulation.
+    power: Vec<f64>,
     over_noise: Vec<f64>,
-    bin_hz: f64,
+    per_bin_hz: f64,
     pub(super) resolution_hz: f64,
 }
 
 impl Lines {
-    pub(super) fn new(spectrum: Spectrum, top_hz: f64) -> Self {
-        Self {
-            over_noise: over_noise(&spectrum, top_hz),
-            bin_hz: spectrum.bin_hz,
-            resolution_hz: spectrum.resolution_hz,
-            amplitude: spectrum.amplitude,
-        }
+    pub(super) fn new(modulation: Modulation) -> Self {
+        let Modulation { power, bin_hz, resolution_hz } = modulation;
+        let over_noise = over_noise(&power, (STRETCH * resolution_hz / bin_hz).round() as usize);
+        Self { power, over_noise, per_bin_hz: 1.0 / bin_hz, resolution_hz }
     }
 
     /// The higher of the two bins next to a frequency.
     fn at(&self, hz: f64) -> Option<usize> {
-        let low = (hz / self.bin_hz).floor();
-        if low < 1.0 || low as usize + 1 >= self.over_noise.len() {
+        let low = (hz * self.per_bin_hz) as usize;
+        if low < 1 || low + 1 >= self.over_noise.len() {
             return None;
         }
-        let low = low as usize;
         Some(if self.over_noise[low] > self.over_noise[low + 1] { low } else { low + 1 })
     }
 
@@ -113,7 +106,7 @@ impl Lines {
         turns >= 1.0
             && (distance_hz < SHAFT_GUARD * self.resolution_hz
                 || distance_hz < SHAFT_SKIRT * self.resolution_hz
-                    && line().is_some_and(|of_shaft| self.amplitude[of_shaft] >= self.amplitude[bin]))
+                    && line().is_some_and(|of_shaft| self.power[of_shaft] >= self.power[bin]))
     }
 
     /// Whether a line stands out of the shaft's lower multiples. What happens once or twice per turn makes lines that fall.
@@ -122,7 +115,7 @@ impl Lines {
         let lower = if turning { 2..turns.saturating_sub(1) } else { 1..turns };
         lower
             .filter_map(|k| self.at(k as f64 * shaft.hz))
-            .all(|i| OUTGROWN * self.amplitude[i] < self.amplitude[bin])
+            .all(|i| OUTGROWN * self.power[i] < self.power[bin])
     }
 
     /// The family within a place whose harmonics stand highest. None where every rate could be the shaft's, or is beyond the
@@ -130,8 +123,10 @@ impl Lines {
     pub(super) fn family(&self, place: Place, shaft: Option<ShaftRate>) -> Option<Family> {
         let centre_hz = 0.5 * (place.low_hz + place.high_hz);
         let near_shaft = shaft.is_some_and(|shaft| {
-            let (turns, distance_hz) = Self::multiple(centre_hz, shaft);
-            place.narrow() && turns >= 1.0 && distance_hz < SHAFT_SKIRT * self.resolution_hz
+            let (turns, distance_hz) = Self::multiple(centre_hz, ShaftRate { tolerance_hz: 0.0, ..shaft });
+            turns >= 1.0
+                && distance_hz < SHAFT_SKIRT * self.resolution_hz
+                && place.high_hz - place.low_hz < NARROW * self.resolution_hz
         });
         let foreign = |hz: f64, bin: usize| {
             shaft.is_some_and(|shaft| {
@@ -160,8 +155,8 @@ impl Lines {
             .iter()
             .chain(&side_bands)
             .filter(|i| self.over_noise[**i] >= LINE_MIN)
-            .map(|i| self.amplitude[*i])
-            .fold((0.0, 0.0), |(sum, squares), a| (sum + a, squares + a * a));
+            .map(|i| self.power[*i])
+            .fold((0.0, 0.0), |(sum, squares), p| (sum + p.sqrt(), squares + p));
         let near_shaft = near_shaft && shaft.is_some_and(|shaft| self.of_shaft(rate_hz, bins[0], shaft));
         Some(Family {
             rate_hz,
@@ -183,12 +178,11 @@ impl Lines {
     }
 }
 
-/// Power of each bin of a spectrum over the local mean of noise, up to `top_hz`. Of pure noise each is exponentially
-/// distributed with mean 1; the mean is taken from a quantile, which lines hardly move.
-fn over_noise(spectrum: &Spectrum, top_hz: f64) -> Vec<f64> {
-    let bins = ((top_hz / spectrum.bin_hz).ceil() as usize).clamp(1, spectrum.amplitude.len());
-    let power: Vec<f64> = spectrum.amplitude[..bins].iter().map(|a| a * a).collect();
-    let stretch = ((STRETCH * spectrum.resolution_hz / spectrum.bin_hz).round() as usize).clamp(1, bins);
+/// Power of each bin of a spectrum over the local mean of noise. Of pure noise each is exponentially distributed with mean
+/// 1; the mean is taken from a quantile, which lines hardly move, of stretches of so many bins.
+fn over_noise(power: &[f64], stretch: usize) -> Vec<f64> {
+    let bins = power.len();
+    let stretch = stretch.clamp(1, bins);
     let mut scratch = Vec::with_capacity(2 * stretch);
     let floors: Vec<f64> = (0..bins)
         .step_by(stretch)
@@ -200,17 +194,15 @@ fn over_noise(spectrum: &Spectrum, top_hz: f64) -> Vec<f64> {
             *scratch.select_nth_unstable_by(at, f64::total_cmp).1 / -(-NOISE_QUANTILE).ln_1p()
         })
         .collect();
-    power
-        .iter()
-        .enumerate()
-        .map(|(i, p)| {
-            let at = (i as f64 / stretch as f64 - 0.5).clamp(0.0, (floors.len() - 1) as f64);
-            let (left, share) = (at.floor() as usize, at.fract());
-            let right = (left + 1).min(floors.len() - 1);
-            let floor = floors[left] * (1.0 - share) + floors[right] * share;
-            if floor > 0.0 { p / floor } else { 0.0 }
-        })
-        .collect()
+    let (per_stretch, last) = (1.0 / stretch as f64, floors.len() - 1);
+    let over = |(i, p): (usize, &f64)| {
+        let at = (i as f64 * per_stretch - 0.5).clamp(0.0, last as f64);
+        let left = at as usize;
+        let share = at - left as f64;
+        let floor = floors[left] * (1.0 - share) + floors[(left + 1).min(last)] * share;
+        if floor > 0.0 { p / floor } else { 0.0 }
+    };
+    power.iter().enumerate().map(over).collect()
 }
 
 /// ln of the probability that the sum of so many exponential variables of mean 1 exceeds `sum` (Erlang).

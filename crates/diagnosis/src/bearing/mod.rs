@@ -147,11 +147,11 @@ fn look_at_any_rate(
 /// Shaft frequency, and the relative error to allow for it.
 fn shaft(prepared: &Prepared<'_>) -> Option<(ShaftRate, f64)> {
     let shaft = prepared.shaft()?;
-    let rate = ShaftRate { hz: shaft.frequency_hz, tolerance_hz: shaft.tolerance_hz };
     let error = match shaft.source {
         Source::Reading => UNCONFIRMED_SPEED_ERROR,
         Source::Supply | Source::Lines => shaft.tolerance_hz / shaft.frequency_hz,
     };
+    let rate = ShaftRate { hz: shaft.frequency_hz, tolerance_hz: error * shaft.frequency_hz };
     Some((rate, error))
 }
 

@@ -184,7 +184,7 @@ fn for_each_envelope(
 ) {
     for (axis, signal) in axes {
         for envelope in envelopes(signal, width_min_hz, top_hz) {
-            look(*axis, &envelope, &Lines::new(envelope.spectrum(), top_hz));
+            look(*axis, &envelope, &Lines::new(envelope.modulation(top_hz)));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! The truth is known and there can be any number of windows, but they are simulated: what this shows is that a detector
 //! has its physics and its noise statistics right, not that it works on machines.
 
+mod calibration;
 mod counterfeits;
 mod draw;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 use vtox_diagnosis::{FoldedState, Prepared, Thresholds, follow};
 use vtox_protocol::{FaultType, Status, Verdict};
 
+pub use self::calibration::{Calibration, SCORE_BINS};
 pub use self::draw::Window;
 use crate::parallel::parallel;
 
@@ -111,6 +113,8 @@ pub struct Sweeps {
     pub counterfeits: Vec<(&'static str, BTreeMap<FaultType, Tally>)>,
     /// Fault, then severity: its own detector's verdicts by place.
     pub curves: BTreeMap<FaultType, Vec<Curve>>,
+    /// What each detector's score is worth.
+    pub calibration: BTreeMap<FaultType, Calibration>,
     /// False alarms, and faults missed at moderate severity; the first few per detector.
     pub examples: Vec<Example>,
 }
@@ -161,7 +165,8 @@ const EXAMPLES: usize = 12;
 /// Diagnoses simulated windows, each as the first block of a vehicle.
 pub fn sweep(options: Options, thresholds: &Thresholds) -> Sweeps {
     let mut examples = Examples::default();
-    let (healthy, false_alarms) = sweep_healthy(options, thresholds, &mut examples);
+    let mut calibration = BTreeMap::new();
+    let (healthy, false_alarms) = sweep_healthy(options, thresholds, &mut calibration, &mut examples);
     Sweeps {
         options,
         healthy,
@@ -172,7 +177,10 @@ pub fn sweep(options: Options, thresholds: &Thresholds) -> Sweeps {
             .map(|(fault, voltages)| sweep_moderate(options, thresholds, fault, voltages, &mut examples))
             .collect(),
         counterfeits: sweep_counterfeits(options, thresholds, &mut examples),
-        curves: FaultType::ALL.map(|fault| (fault, sweep_severity(options, thresholds, fault))).into(),
+        curves: FaultType::ALL
+            .map(|fault| (fault, sweep_severity(options, thresholds, fault, &mut calibration)))
+            .into(),
+        calibration,
         examples: examples.0,
     }
 }
@@ -180,6 +188,7 @@ pub fn sweep(options: Options, thresholds: &Thresholds) -> Sweeps {
 fn sweep_healthy(
     options: Options,
     thresholds: &Thresholds,
+    calibration: &mut BTreeMap<FaultType, Calibration>,
     examples: &mut Examples,
 ) -> (BTreeMap<FaultType, Tally>, u32) {
     let judged = parallel(options.windows, |index| {
@@ -193,6 +202,7 @@ fn sweep_healthy(
         let before: u32 = tallies.values().map(|t| t.alarms).sum();
         for (fault, verdict) in verdicts {
             tallies.entry(*fault).or_default().add(verdict);
+            calibration.entry(*fault).or_default().add(false, verdict);
             examples.add_if(
                 matches!(verdict.status, Status::Warning | Status::Fault),
                 *fault,
@@ -263,7 +273,12 @@ fn sweep_counterfeits(
     counterfeits::NAMES.iter().enumerate().map(sweep).collect()
 }
 
-fn sweep_severity(options: Options, thresholds: &Thresholds, fault: FaultType) -> Vec<Curve> {
+fn sweep_severity(
+    options: Options,
+    thresholds: &Thresholds,
+    fault: FaultType,
+    calibration: &mut BTreeMap<FaultType, Calibration>,
+) -> Vec<Curve> {
     let each = (options.windows / (2 * SEVERITIES.len())).max(1);
     SEVERITIES
         .into_iter()
@@ -282,6 +297,7 @@ fn sweep_severity(options: Options, thresholds: &Thresholds, fault: FaultType) -
             for (place, verdict) in &judged {
                 if let Some((_, verdict)) = verdict {
                     cells.entry(*place).or_default().add(verdict);
+                    calibration.entry(fault).or_default().add(true, verdict);
                 }
             }
             Curve { severity, cells: cells.into_iter().collect() }
