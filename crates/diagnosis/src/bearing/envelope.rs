@@ -12,8 +12,8 @@ use crate::signal::Signal;
 use crate::spectrum::{Spectrum, hann, median, rfft, squared_envelope};
 
 /// Levels of dyadic bands of a signal of fewer than so many samples: 3 bands of a short one, whose narrower bands would hold
-/// too few independent samples to say anything, to 15 of a long one.
-const LEVELS_MAX: [(usize, u32); 3] = [(2048, 1), (8192, 2), (usize::MAX, 3)];
+/// too few independent samples to say anything, to 31 of a long one, which may hold a resonance in a wide range.
+const LEVELS_MAX: [(usize, u32); 4] = [(2048, 1), (8192, 2), (32_768, 3), (usize::MAX, 4)];
 /// Bins that a band must have.
 const BINS_MIN: usize = 32;
 /// Share of the signal at either end that is faded in and out. The ends of a cut line would be impacts.

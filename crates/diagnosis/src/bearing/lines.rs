@@ -41,7 +41,6 @@ pub(super) struct Place {
     pub(super) turning: bool,
 }
 
-
 /// A family of lines in an envelope spectrum.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Family {
@@ -113,9 +112,7 @@ impl Lines {
     fn outgrows_shaft(&self, hz: f64, bin: usize, shaft: ShaftRate, turning: bool) -> bool {
         let turns = Self::multiple(hz, shaft).0 as usize;
         let lower = if turning { 2..turns.saturating_sub(1) } else { 1..turns };
-        lower
-            .filter_map(|k| self.at(k as f64 * shaft.hz))
-            .all(|i| OUTGROWN * self.power[i] < self.power[bin])
+        lower.filter_map(|k| self.at(k as f64 * shaft.hz)).all(|i| OUTGROWN * self.power[i] < self.power[bin])
     }
 
     /// The family within a place whose harmonics stand highest. None where every rate could be the shaft's, or is beyond the

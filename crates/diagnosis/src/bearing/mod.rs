@@ -38,9 +38,14 @@ pub struct Thresholds {
     /// smoothly as 1 + cos gives depths of 4/3 + 1/3 and a kurtosis of 17/9, which is 1.78. Damage is told from that by a
     /// factor of 1.4 for a warning and of 2 for a fault; impacts reach 4 and more.
     pub outer_race_impulsiveness: Scale,
-    /// Depth of modulation at BPFI, 2 BSF and FTF, at which nothing passes under the load of a sound bearing. Its lines are
-    /// there because no race is perfectly round: one half of what full smooth modulation would give is a warning.
+    /// Depth of modulation at BPFI, 2 BSF and FTF, at which nothing passes under the load of a sound bearing. Faint lines are
+    /// there because no race is perfectly round: two thirds of what full smooth modulation gives (1.67) are a warning, all of
+    /// it a fault.
     pub other_depth: Scale,
+    /// Kurtosis of the whitened waveform as far as a family of lines accounts for it: a second sign beside the depth of the
+    /// lines. 3 for noise. Elements that share the load never unload the race: modulating noise smoothly as 1 + 0.6 cos gives
+    /// 4.6, which is no warning; even full modulation, 5.8, is no fault. Impacts give 8 and more.
+    pub kurtosis_at_rate: Scale,
     /// Kurtosis of a turn or so of the waveform, median over the block so that single impacts do not count: 3 for noise.
     pub typical_kurtosis: Scale,
     /// ln of the level of vibration over its level in healthy running. Neighbouring zones of ISO 10816-3 / 20816-3 are about
@@ -53,13 +58,14 @@ impl Default for Thresholds {
         Self {
             outer_race_impulsiveness: Scale::new(1.2, 2.5, 3.5),
             other_depth: Scale::new(0.6, 1.1, 1.7),
+            kurtosis_at_rate: Scale::new(3.8, 5.0, 8.0),
             typical_kurtosis: Scale::new(3.5, 5.0, 9.0),
             ln_growth: Scale::new(0.4, 0.916, 1.83),
         }
     }
 }
 
-/// Knocks that follow no rate come from elsewhere: not even that.
+/// Knocks that follow no rate come from elsewhere: no warning.
 const IRREGULAR_SCORE_MAX: f64 = 0.29;
 /// Error of a speed that may be a nominal one and that no line of the shaft confirms.
 const UNCONFIRMED_SPEED_ERROR: f64 = 0.015;
@@ -151,7 +157,7 @@ fn shaft(prepared: &Prepared<'_>) -> Option<(ShaftRate, f64)> {
         Source::Reading => UNCONFIRMED_SPEED_ERROR,
         Source::Supply | Source::Lines => shaft.tolerance_hz / shaft.frequency_hz,
     };
-    let rate = ShaftRate { hz: shaft.frequency_hz, tolerance_hz: error * shaft.frequency_hz };
+    let rate = ShaftRate { hz: shaft.frequency_hz, tolerance_hz: shaft.tolerance_hz };
     Some((rate, error))
 }
 

@@ -70,7 +70,7 @@ impl Found {
     /// Two signs that make up for each other: lines deep enough, and a whitened waveform that is impulsive at their rate. Elements
     /// that pass under the load modulate noise, but make no impacts.
     pub(super) fn score(&self, thresholds: &Thresholds) -> f64 {
-        let impulsive = thresholds.typical_kurtosis.score(self.kurtosis_at_rate());
+        let impulsive = thresholds.kurtosis_at_rate.score(self.kurtosis_at_rate());
         let score = 1.0 - (1.0 - self.score_of_lines(thresholds)) * (1.0 - impulsive);
         if self.is_certain() { score } else { score.min(UNCERTAIN_RATE_SCORE_MAX) }
     }
