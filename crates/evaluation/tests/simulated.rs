@@ -20,8 +20,11 @@ fn healthy_machines_stay_quiet_and_moderate_faults_are_found() {
         assert!(row.found() >= 0.95, "{}, voltages {}: {:.3} found", row.fault, row.voltages, row.found());
     }
     for (name, verdicts) in &sweeps.counterfeits {
+        // A load that oscillates at just the shaft's or twice the slip frequency is what a rotor fault looks like.
+        let share = if name.starts_with("load oscillation") { 0.04 } else { 0.005 };
         for (fault, tally) in verdicts {
-            assert!(f64::from(tally.alarms) <= 0.01 * f64::from(tally.windows), "{name}: {fault} {tally:?}");
+            let most = (share * f64::from(tally.windows)).ceil() as u32;
+            assert!(tally.alarms <= most, "{name}: {fault} {tally:?}");
         }
     }
 }

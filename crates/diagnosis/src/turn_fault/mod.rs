@@ -54,8 +54,8 @@ impl Default for Thresholds {
 
 /// Negative-sequence voltage up to which [`Thresholds::unknown_supply`] holds at rated current; at half of it, half as much.
 const SUPPLY_ALLOWED: f64 = 0.01;
-/// Share of the rated current below which the load counts as light; no-load currents of cage motors are 0.25 to 0.5 of it.
-const LIGHT_LOAD: f64 = 0.5;
+/// I2 is related to no less than this share of the rated current: what 1 % of V2 draws is some 6 % of that, at any load.
+const LIGHT_LOAD: f64 = 0.9;
 /// Outside this share of the rated current the samples are not in amperes.
 const RATED_SHARE_PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.02..=10.0;
 /// Magnetising over rated current of a cage motor.
