@@ -111,8 +111,8 @@ pub const fn model_version(fault: FaultType) -> &'static str {
         FaultType::TurnFault => "turn_fault-2",
         FaultType::Insulation => "insulation-2",
         FaultType::Bearing => "bearing-2",
-        FaultType::Eccentricity => "eccentricity-2",
-        FaultType::BrokenBar => "broken_bar-2",
+        FaultType::Eccentricity => "eccentricity-3",
+        FaultType::BrokenBar => "broken_bar-3",
     }
 }
 

@@ -27,6 +27,13 @@ pub(crate) struct Fundamental {
     pub(crate) cycles: f64,
 }
 
+impl Fundamental {
+    /// 1 / length of the block it was found in, Hz.
+    pub(crate) fn resolution_hz(self) -> f64 {
+        self.frequency_hz / self.cycles
+    }
+}
+
 /// Finds the fundamental of a signal whose `spectrum` is given: the highest line, refined. None where no line dominates
 /// or the block holds less than two cycles.
 pub(crate) fn find(signal: &Signal, spectrum: &Spectrum) -> Option<Fundamental> {

@@ -105,6 +105,8 @@ pub(crate) struct Spectrum {
     pub(crate) low_hz: f64,
     /// 1 / length of the signal, Hz: two lines closer than about two of these are one.
     pub(crate) resolution_hz: f64,
+    /// Spectra of independent noise that were averaged.
+    pub(crate) averaged: usize,
 }
 
 impl Spectrum {
@@ -116,7 +118,8 @@ impl Spectrum {
         let windowed: Vec<f64> = samples.iter().zip(window.iter()).map(|(x, w)| x * w).collect();
         let padded = n.next_power_of_two();
         let amplitude = rfft(&windowed, padded).iter().map(|c| scale * c.norm_sqr().sqrt()).collect();
-        Self { amplitude, bin_hz: rate_hz / padded as f64, low_hz: 0.0, resolution_hz: rate_hz / n as f64 }
+        let (bin_hz, resolution_hz) = (rate_hz / padded as f64, rate_hz / n as f64);
+        Self { amplitude, bin_hz, low_hz: 0.0, resolution_hz, averaged: 1 }
     }
 
     /// Root of the mean power of the spectra that share the first one's grid.
@@ -129,6 +132,7 @@ impl Spectrum {
         for (i, a) in mean.amplitude.iter_mut().enumerate() {
             *a = (alike.iter().map(|s| s.amplitude[i].powi(2)).sum::<f64>() / alike.len() as f64).sqrt();
         }
+        mean.averaged = alike.len();
         Some(mean)
     }
 

@@ -22,8 +22,10 @@ const SLIP_MAX: f64 = 0.08;
 const ABOVE_FLOOR_DB: f64 = 12.0;
 /// And this far out of any other within reach, or it could be the other.
 const UNAMBIGUOUS_DB: f64 = 6.0;
-/// Error of an interpolated line of that height, in resolutions.
-const LINE_ERROR: f64 = 0.1;
+/// Error of an interpolated line as high as the floor, in resolutions, and of one of any height. It falls with the root of the
+/// power over that of the noise; this is three times the standard deviation under a Hann window.
+const LINE_ERROR: f64 = 1.6;
+const LINE_ERROR_MIN: f64 = 0.1;
 /// Shortest block in which a shaft line is looked for, in resolutions within reach to either side.
 const REACH_MIN: f64 = 1.5;
 /// Below this the motor stands still; no motor turns faster than the other, Hz.
@@ -111,8 +113,8 @@ fn from_lines(prepared: &Prepared<'_>, reach: &Reach) -> Option<Shaft> {
             line_in_vibration(spectrum, f0, reach)
         })
     };
-    let (frequency_hz, resolution_hz) = in_current.or_else(in_vibration)?;
-    Some(Shaft { frequency_hz, tolerance_hz: LINE_ERROR * resolution_hz, source: Source::Lines })
+    let (frequency_hz, tolerance_hz) = in_current.or_else(in_vibration)?;
+    Some(Shaft { frequency_hz, tolerance_hz, source: Source::Lines })
 }
 
 /// f0 + fr, confirmed by f0 - fr where that is no harmonic's neighbour.
@@ -136,7 +138,7 @@ fn line_in_current(spectrum: &Spectrum, f0: Fundamental, reach: &Reach) -> Optio
             return None;
         }
     }
-    Some((shaft_hz, spectrum.resolution_hz))
+    Some((shaft_hz, line_error_hz(spectrum, upper)))
 }
 
 /// 1 fr, which must not be what a current sensor or the magnetic field couples in at the supply frequency.
@@ -144,7 +146,7 @@ fn line_in_vibration(spectrum: &Spectrum, f0: Option<Fundamental>, reach: &Reach
     let found = clear_line(spectrum, reach.low_hz, reach.high_hz)?;
     let electrical =
         f0.is_some_and(|f0| (found.frequency_hz - f0.frequency_hz).abs() < LOBE * spectrum.resolution_hz);
-    (!electrical).then_some((found.frequency_hz, spectrum.resolution_hz))
+    (!electrical).then_some((found.frequency_hz, line_error_hz(spectrum, found)))
 }
 
 /// The one line that stands out of the noise between two frequencies, if there is just one.
@@ -161,6 +163,11 @@ fn clear_line(spectrum: &Spectrum, low_hz: f64, high_hz: f64) -> Option<Line> {
         .map(|line| line.amplitude)
         .fold(0.0, f64::max);
     (db(found.amplitude) - db(other) >= UNAMBIGUOUS_DB).then_some(found)
+}
+
+fn line_error_hz(spectrum: &Spectrum, line: Line) -> f64 {
+    let noise = 10f64.powf(-above_floor_db(spectrum, line) / 20.0);
+    (LINE_ERROR * noise).max(LINE_ERROR_MIN) * spectrum.resolution_hz
 }
 
 fn above_floor_db(spectrum: &Spectrum, line: Line) -> f64 {

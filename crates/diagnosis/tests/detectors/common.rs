@@ -40,7 +40,7 @@ pub struct Currents {
     pub noise: f64,
     /// Negative sequence: ratio and angle against the positive one, radians.
     pub negative: (f64, f64),
-    /// Further lines of each phase: frequency, amplitude over the fundamental.
+    /// Further lines of each phase: frequency, amplitude over the fundamental. A negative frequency rotates backward.
     pub lines: Vec<(f64, f64)>,
     /// Slow modulation of the amplitude: frequency, depth.
     pub load: (f64, f64),
@@ -51,7 +51,7 @@ pub struct Currents {
 
 impl Currents {
     pub fn healthy(f0: f64, rate_hz: f64, seconds: f64) -> Self {
-        let lines = vec![(5.0 * f0, 0.02), (7.0 * f0, 0.01)];
+        let lines = vec![(-5.0 * f0, 0.02), (7.0 * f0, 0.01)];
         Self {
             f0,
             rate_hz,
@@ -74,7 +74,7 @@ impl Currents {
                 let angle = TAU * self.f0 * t + 0.3 + self.swing.1 * (TAU * self.swing.0 * t).sin();
                 let mut x = (angle - turn).cos() + self.negative.0 * (angle + turn + self.negative.1).cos();
                 for (hz, amplitude) in &self.lines {
-                    x += amplitude * (TAU * hz * t + turn + hz).cos();
+                    x += amplitude * (TAU * hz * t - turn + hz).cos();
                 }
                 x *= 1.0 + self.load.1 * (TAU * self.load.0 * t).cos();
                 (40.0 * (x + self.noise / 2f64.sqrt() * noise.normal())) as f32

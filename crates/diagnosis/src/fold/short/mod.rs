@@ -23,7 +23,7 @@ use self::running::Running;
 use self::series::Series;
 use self::track::Track;
 use crate::prepared::Prepared;
-use crate::sidebands::current_spectrum;
+use crate::sidebands::current_fundamental;
 
 /// Blocks up to this many times as long as resolution needs are joined where noise hides what one alone could show: ten
 /// times the length shows 10 dB more.
@@ -128,7 +128,7 @@ struct Block<'a, 'b> {
 impl<'a, 'b> Block<'a, 'b> {
     fn of(prepared: &'a Prepared<'b>, fault: FaultType, verdict: &Verdict) -> Option<Self> {
         let rotor = matches!(fault, FaultType::BrokenBar | FaultType::Eccentricity);
-        if !rotor || verdict.status != Status::InsufficientData || current_spectrum(prepared).is_err() {
+        if !rotor || verdict.status != Status::InsufficientData || current_fundamental(prepared).is_err() {
             return None;
         }
         let current = Current::of(prepared)?;

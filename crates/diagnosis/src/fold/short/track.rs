@@ -171,6 +171,7 @@ impl Track {
             bin_hz,
             low_hz: lowest as f64 * bin_hz,
             resolution_hz: 1.0 / (n as f64 * step_s),
+            averaged: 1,
         }
     }
 }
