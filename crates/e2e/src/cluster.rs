@@ -136,22 +136,39 @@ impl Cluster {
     /// A gateway, a coordinator, a monitor, a bridge and workers with the given fault types, all ready.
     pub async fn start(redis: &[&str], environment: &[(&str, &str)], workers: &[&str]) -> Self {
         let mut cluster = Self::new(redis, environment);
-        cluster.add("coordinator", "vtox-coordinator", "VTOX_COORDINATOR__PORT", &[]);
+        cluster.add_coordinator();
         for (n, faults) in workers.iter().enumerate() {
             cluster.add_worker(&format!("worker-{}", n + 1), faults);
         }
-        cluster.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &[]);
-        cluster.add("monitor", "vtox-monitor", "VTOX_MONITOR__PORT", &[]);
-        cluster.add("bridge", "vtox-websocket-bridge", "VTOX_BRIDGE__PORT", &[]);
+        cluster.add_others();
         cluster.ready().await;
         cluster
     }
 
+    /// Starts a coordinator.
+    pub fn add_coordinator(&mut self) {
+        self.add("coordinator", "vtox-coordinator", "VTOX_COORDINATOR__PORT", &[]);
+    }
+
+    /// Starts a gateway, a monitor and a bridge.
+    pub fn add_others(&mut self) {
+        self.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &[]);
+        self.add("monitor", "vtox-monitor", "VTOX_MONITOR__PORT", &[]);
+        self.add("bridge", "vtox-websocket-bridge", "VTOX_BRIDGE__PORT", &[]);
+    }
+
     /// Starts a worker.
     pub fn add_worker(&mut self, id: &str, faults: &str) {
+        self.add_worker_with(id, faults, &[]);
+    }
+
+    /// Starts a worker with settings of its own.
+    pub fn add_worker_with(&mut self, id: &str, faults: &str, environment: &[(&str, &str)]) {
         let faults_set: FaultSet = faults.parse().expect("fault types");
         self.served = self.served.iter().chain(faults_set.iter()).collect();
-        self.add(id, "vtox-worker", "WORKER_PORT", &[("WORKER_ID", id), ("FAULT_TYPES", faults)]);
+        let own = [("WORKER_ID", id), ("FAULT_TYPES", faults)];
+        let environment: Vec<_> = own.iter().chain(environment).copied().collect();
+        self.add(id, "vtox-worker", "WORKER_PORT", &environment);
     }
 
     /// Starts a service on a port of its own.

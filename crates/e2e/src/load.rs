@@ -8,7 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use vtox_ledger::{Balance, Follower, Ledger, Outcome, Sent};
+use vtox_ledger::{Balance, Follower, Ledger, Outcome, QUIET, Sent};
 use vtox_protocol::codec::{decode_binary, encode_binary};
 use vtox_protocol::{MessageId, SignalBlock, VehicleId};
 use vtox_service_kit::clock;
@@ -76,13 +76,18 @@ impl Fleet {
     }
 
     /// Stops sending, waits for the results of what was accepted and draws the balance.
-    pub async fn settle(mut self) -> Balance {
+    pub async fn settle(self) -> Balance {
+        self.settle_after(QUIET).await
+    }
+
+    /// The same; what has not come when nothing came for `quiet` counts as lost.
+    pub async fn settle_after(mut self, quiet: Duration) -> Balance {
         self.stop.send_replace(true);
         while let Some(ended) = self.senders.join_next().await {
             ended.expect("a sender that did not crash");
         }
         let mut follower = self.follower.await.expect("a follower that did not crash");
-        follower.settle().await.expect("results")
+        follower.settle_after(quiet).await.expect("results")
     }
 }
 

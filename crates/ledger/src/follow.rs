@@ -13,7 +13,7 @@ use crate::balance::Balance;
 use crate::book::Ledger;
 
 /// Time without a new answer after which what is missing counts as lost.
-const QUIET: Duration = Duration::from_secs(20);
+pub const QUIET: Duration = Duration::from_secs(20);
 const BATCH: usize = 1_000;
 
 /// Reads the results and dead letters of a cluster into a ledger.
@@ -90,8 +90,13 @@ impl Follower {
     /// Reads on until everything has its answer, or nothing has come for a long time; then reads everything again and draws
     /// the balance.
     pub async fn settle(&mut self) -> anyhow::Result<Balance> {
+        self.settle_after(QUIET).await
+    }
+
+    /// The same with another time after which nothing more is waited for.
+    pub async fn settle_after(&mut self, quiet: Duration) -> anyhow::Result<Balance> {
         let since = Instant::now();
-        while self.ledger.waits(self.enabled()) && !self.quiet(since) {
+        while self.ledger.waits(self.enabled()) && !self.is_quiet(since, quiet) {
             self.step().await?;
         }
         // What would come twice comes now.
@@ -108,8 +113,8 @@ impl Follower {
         Ok(balance)
     }
 
-    fn quiet(&self, since: Instant) -> bool {
-        self.ledger.last_seen().map_or(since, |at| at.max(since)).elapsed() >= QUIET
+    fn is_quiet(&self, since: Instant, quiet: Duration) -> bool {
+        self.ledger.last_seen().map_or(since, |at| at.max(since)).elapsed() >= quiet
     }
 
     /// Everything that is there now, and how many results were seen live that are not. What retention took away meanwhile

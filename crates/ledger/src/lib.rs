@@ -14,4 +14,4 @@ mod replay;
 pub use answers::{Answer, Answers, DeadLetter};
 pub use balance::Balance;
 pub use book::{Ledger, Outcome, Sent};
-pub use follow::Follower;
+pub use follow::{Follower, QUIET};
