@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use vtox_connection::{ConnectionManager, Endpoint};
 use vtox_registry::Registry;
 use vtox_service_kit::config::{Mode, Settings};
 use vtox_streams::{Durability, Janitor, topology, views::Views};
@@ -122,14 +123,12 @@ fn ports(settings: &Settings, findings: &mut Findings) {
 /// Whether Redis answered.
 async fn redis(url: &str, settings: &Settings, findings: &mut Findings) -> bool {
     let opened = async {
-        let config = redis::aio::ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(Duration::from_secs(2)))
-            .set_response_timeout(Some(Duration::from_secs(2)));
-        redis::aio::ConnectionManager::new_with_config(redis::Client::open(url)?, config).await
+        let connection = Endpoint::open(url)?.manager(Duration::from_secs(2));
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection.clone()).await?;
+        redis::RedisResult::Ok((connection, info))
     };
-    let connection = match opened.await {
-        Ok(connection) => connection,
+    let (connection, info) = match opened.await {
+        Ok(opened) => opened,
         Err(error) => {
             let text = format!("Redis does not answer: {error}");
             if settings.redis.url.is_empty() {
@@ -141,8 +140,6 @@ async fn redis(url: &str, settings: &Settings, findings: &mut Findings) -> bool 
         }
     };
     let views = Views::new(connection.clone());
-    let info: String =
-        redis::cmd("INFO").arg("server").query_async(&mut connection.clone()).await.unwrap_or_default();
     let version = info.lines().find_map(|l| l.strip_prefix("redis_version:")).unwrap_or("0").to_owned();
     if version.split('.').next().and_then(|v| v.parse::<u32>().ok()).unwrap_or(0) >= 7 {
         findings.ok(format!("Redis {version}"));
@@ -184,7 +181,7 @@ async fn redis_settings(views: &Views, settings: &Settings, findings: &mut Findi
     }
 }
 
-async fn cluster(connection: &redis::aio::ConnectionManager, settings: &Settings, findings: &mut Findings) {
+async fn cluster(connection: &ConnectionManager, settings: &Settings, findings: &mut Findings) {
     match topology::load(connection).await {
         Ok(None) => findings.ok("no cluster has run on this Redis yet"),
         Ok(Some(in_force)) => {

@@ -182,7 +182,11 @@ async fn ask_all(mut sentinels: Vec<Sentinel>, name: String, known: watch::Sende
             None if !silent => {
                 silent = true;
                 let error = error.unwrap_or_default();
-                tracing::warn!(name, error, "no sentinel names the primary; check redis.url and the sentinels");
+                tracing::warn!(
+                    name,
+                    error,
+                    "no sentinel names the primary; check redis.url and the sentinels"
+                );
             }
             None => {}
         }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use redis::Client;
 use serde_json::{Value, json};
+use vtox_connection::Endpoint;
 use vtox_protocol::keys::{self, Topology};
 use vtox_protocol::{EntryId, FaultSet, FaultType, Status};
 use vtox_streams::views::Views;
@@ -181,15 +181,15 @@ pub struct Follower {
 impl Follower {
     /// From the results that come from now on.
     pub async fn open(url: &str, ledger: Ledger) -> anyhow::Result<Self> {
-        let client = Client::open(url)?;
-        let connection = client.get_connection_manager().await?;
+        let redis = Endpoint::open(url)?;
+        let connection = redis.manager(Duration::from_secs(5));
         let topology = topology::load(&connection)
             .await?
             .ok_or_else(|| anyhow::anyhow!("there is no cluster on this Redis; start one with `vtox up`"))?;
         let newest = Views::new(connection.clone()).newest(keys::RESULTS, 0, 1).await?;
         let now_ms = Janitor::new(connection).redis_now_ms().await?;
         let position = newest.first().map_or(EntryId { ms: now_ms.saturating_sub(1), seq: 0 }, |e| e.id);
-        Ok(Self { ledger, reader: Reader::new(client), position, topology })
+        Ok(Self { ledger, reader: Reader::new(redis), position, topology })
     }
 
     /// Fault types every message has a result of.

@@ -30,6 +30,7 @@ mod error;
 mod ownership;
 mod publish;
 mod read;
+mod replication;
 mod state;
 
 pub use backlog::{Backlog, Janitor, PartitionBacklog, Progress};
@@ -38,4 +39,5 @@ pub use error::{Result, StreamError};
 pub use ownership::{Granted, Lane, Ownership, OwnershipRow};
 pub use publish::{Accepted, Durability, Publisher};
 pub use read::{Entry, Reader};
+pub use replication::Replication;
 pub use state::load_states;

@@ -13,6 +13,7 @@ use children::{Children, Plan, Service};
 use clap::Args;
 use private_redis::PrivateRedis;
 use serde_json::Value;
+use vtox_connection::Endpoint;
 use vtox_protocol::{FaultSet, FaultType};
 use vtox_service_kit::config::{self, Settings};
 use vtox_streams::{Durability, topology};
@@ -239,7 +240,7 @@ async fn is_ready(
         return Ok(());
     }
     // What the cluster on this Redis began with, whatever the settings say now.
-    let connection = redis::Client::open(url)?.get_connection_manager().await?;
+    let connection = Endpoint::open(url)?.manager(Duration::from_secs(2));
     let topology = topology::current(&connection).await?;
     let lanes = topology.all().count() * topology.enabled.len();
     let answer: Value = client.get(format!("{coordinator}/assignments")).send().await?.json().await?;
