@@ -1,5 +1,6 @@
 //! `vtox doctor`: what is wrong, and how to mend it.
 
+use std::cmp::Ordering;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use vtox_connection::{ConnectionManager, Endpoint};
 use vtox_registry::Registry;
 use vtox_service_kit::config::{Mode, Settings};
-use vtox_streams::{Durability, Janitor, topology, views::Views};
+use vtox_streams::{Durability, Janitor, Replication, topology, views::Views};
 
 use crate::output::outln;
 
@@ -147,6 +148,7 @@ async fn redis(url: &str, settings: &Settings, findings: &mut Findings) -> bool 
         findings.error(format!("Redis {version} is too old"), "use Redis 7.0 or newer");
     }
     redis_settings(&views, settings, findings).await;
+    replicas(&connection, &views, settings, findings).await;
     cluster(&connection, settings, findings).await;
     true
 }
@@ -178,6 +180,45 @@ async fn redis_settings(views: &Views, settings: &Settings, findings: &mut Findi
     if settings.mode == Mode::Production && of("maxmemory").await.as_deref() == Some("0") {
         findings
             .warning("Redis has no maxmemory", "CONFIG SET maxmemory to about 70 % of the machine's memory");
+    }
+}
+
+async fn replicas(
+    connection: &ConnectionManager,
+    views: &Views,
+    settings: &Settings,
+    findings: &mut Findings,
+) {
+    let Replication { primary, replicas } = match Replication::read(connection).await {
+        Ok(replication) => replication,
+        Err(error) => return findings.error(error.to_string(), "allow INFO"),
+    };
+    if !primary {
+        return findings.error(
+            "this Redis is a replica",
+            "name the primary in redis.url, or its sentinels: redis+sentinel://HOST:26379,.../NAME",
+        );
+    }
+    if settings.redis.durability != Durability::Replicated {
+        return;
+    }
+    let wanted = settings.redis.replicas;
+    match replicas.cmp(&wanted) {
+        Ordering::Equal => findings.ok(format!("{replicas} replicas follow")),
+        Ordering::Less => findings.error(
+            format!("redis.durability is replicated, but {replicas} of {wanted} replicas follow: messages are refused"),
+            "start the replicas, or set redis.replicas to how many there are",
+        ),
+        Ordering::Greater => findings.error(
+            format!("{replicas} replicas follow, but {wanted} are waited for: a failover may promote one that lacks what was accepted"),
+            format!("set redis.replicas to {replicas}"),
+        ),
+    }
+    if views.config("min-replicas-to-write").await.ok().flatten().as_deref() == Some("0") {
+        findings.warning(
+            "a primary without replicas still takes results that a failover throws away; they are computed again",
+            "CONFIG SET min-replicas-to-write 1, on the replicas as well",
+        );
     }
 }
 

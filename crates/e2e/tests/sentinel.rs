@@ -14,7 +14,7 @@ use vtox_protocol::keys;
 use vtox_service_kit::clock;
 use vtox_simulation::{Sampling, fleet};
 use vtox_streams::views::Views;
-use vtox_test_support::SentinelGroup;
+use vtox_test_support::{ProcessSignal, SentinelGroup};
 
 const VEHICLES: u64 = 20;
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -124,85 +124,107 @@ impl Senders {
     }
 }
 
-/// Replication is cut, a second later the primary is killed, a replica is promoted, the old primary comes back.
-async fn kill_behind_a_cut(redis: &[&str], environment: &[(&str, &str)]) -> (Arc<Senders>, Balance) {
-    let (primary, group) = SentinelGroup::start(1, redis);
-    let mut cluster = Cluster::on(primary, group.url(), environment);
-    cluster.add_all(&["all", "all"]).await;
-    let senders = Arc::new(Senders::default());
-    // Not read before the end: a dashboard may have seen what the dead primary alone had, and sees it again.
-    let mut results = Follower::open(&group.url(), senders.ledger.clone()).await.unwrap();
-    let gateway = cluster.gateway();
-    let mut tasks = JoinSet::new();
-    for mut vehicle in fleet(VEHICLES, 0, 1) {
-        let blocks = vehicle.pool(&Sampling::new(4_000.0, 256), 0.0, 4).iter().map(encode_binary).collect();
-        let url = format!("{gateway}/api/v1/diagnosis-stream/vehicles/{}/data", vehicle.id());
-        tasks.spawn(senders.clone().drive(url, blocks));
-    }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-
-    group.cut_replication(&cluster.redis);
-    senders.phase.store(WHILE_CUT, Ordering::SeqCst);
-    tokio::time::sleep(CUT).await;
-    cluster.redis.kill();
-    let killed = Instant::now();
-    senders.phase.store(AFTER, Ordering::SeqCst);
-    group.mend_replication();
-
-    let dead = cluster.redis.port();
-    eventually(Duration::from_secs(20), "a replica to be promoted", async || {
-        group.primary_port().is_some_and(|port| port != dead)
-    })
-    .await;
-    let promoted = killed.elapsed();
-    cluster.redis.restart();
-    let restarted = Instant::now();
-    eventually(Duration::from_secs(30), "messages to be accepted again", async || {
-        senders.count(AFTER)[0] > 0
-    })
-    .await;
-    let (accepted_after, accepted_ms) = (killed.elapsed(), clock::epoch_ms());
-    let since_restart = restarted.elapsed();
-    let views = Views::new(cluster.connection().await);
-    eventually(Duration::from_secs(20), "the next result", async || {
-        let newest = views.newest(keys::RESULTS, 0, 1).await;
-        newest.is_ok_and(|entries| entries.first().is_some_and(|e| e.id.ms >= accepted_ms))
-    })
-    .await;
-    println!(
-        "promoted after {promoted:?}; the first 200 {accepted_after:?} after the kill, {since_restart:?} after the \
-         old primary was back; the next result after {:?}",
-        killed.elapsed()
-    );
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    senders.stop.store(true, Ordering::SeqCst);
-    while let Some(ended) = tasks.join_next().await {
-        ended.unwrap();
-    }
-    senders.resolve().await;
-    let balance = results.settle().await.unwrap();
-    for (name, phase) in [("before", BEFORE), ("while cut", WHILE_CUT), ("after the kill", AFTER)] {
-        let [accepted, refused, unknown] = senders.count(phase);
-        println!("sent {name}: {accepted} accepted, {refused} refused, {unknown} unknown");
-    }
-    println!(
-        "{} results expected, lost {}, duplicates {}, out of order {}, without a send {}",
-        balance.expected, balance.lost, balance.duplicates, balance.out_of_order, balance.without_send
-    );
-    (senders, balance)
+/// A cluster under Sentinel with one replica, and vehicles that send.
+struct Scene {
+    cluster: Cluster,
+    group: SentinelGroup,
+    senders: Arc<Senders>,
+    results: Follower,
+    tasks: JoinSet<()>,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn replicated_loses_nothing_that_was_accepted() {
-    let _one = ONE_AT_A_TIME.lock().await;
-    let environment = [("VTOX_CLUSTER__PARTITIONS", "8"), ("VTOX_REDIS__DURABILITY", "replicated")];
-    let (senders, balance) = kill_behind_a_cut(&[], &environment).await;
-    assert!(senders.count(BEFORE)[0] > 0 && senders.count(AFTER)[0] > 0);
-    let [accepted, refused, unknown] = senders.count(WHILE_CUT);
-    assert_eq!(accepted, 0, "accepted without a replica");
-    assert!(refused > 0 && refused + unknown > 0);
-    let refusals = senders.refusals.lock().unwrap();
-    assert!(refusals.iter().any(|why| why.contains("0 of 1 replicas")), "{:?}", refusals.first());
+impl Scene {
+    async fn start(redis: &[&str], durability: &str) -> Self {
+        let (primary, group) = SentinelGroup::start(1, redis);
+        let environment = [("VTOX_CLUSTER__PARTITIONS", "8"), ("VTOX_REDIS__DURABILITY", durability)];
+        let mut cluster = Cluster::on(primary, group.url(), &environment);
+        cluster.add_all(&["all", "all"]).await;
+        let senders = Arc::new(Senders::default());
+        // Not read before the end: a dashboard may have seen what the dead primary alone had, and sees it again.
+        let results = Follower::open(&group.url(), senders.ledger.clone()).await.unwrap();
+        let gateway = cluster.gateway();
+        let mut tasks = JoinSet::new();
+        for mut vehicle in fleet(VEHICLES, 0, 1) {
+            let blocks =
+                vehicle.pool(&Sampling::new(4_000.0, 256), 0.0, 4).iter().map(encode_binary).collect();
+            let url = format!("{gateway}/api/v1/diagnosis-stream/vehicles/{}/data", vehicle.id());
+            tasks.spawn(senders.clone().drive(url, blocks));
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Self { cluster, group, senders, results, tasks }
+    }
+
+    fn phase(&self, phase: usize) {
+        self.senders.phase.store(phase, Ordering::SeqCst);
+    }
+
+    async fn promoted(&self) {
+        let first = self.cluster.redis.port();
+        eventually(Duration::from_secs(20), "a replica to be promoted", async || {
+            self.group.primary_port().is_some_and(|port| port != first)
+        })
+        .await;
+    }
+
+    /// Waits for the first 200 of the last phase and a result after it.
+    async fn accepts_again(&self, since: Instant) {
+        eventually(Duration::from_secs(30), "messages to be accepted again", async || {
+            self.senders.count(AFTER)[0] > 0
+        })
+        .await;
+        let (accepted, accepted_ms) = (since.elapsed(), clock::epoch_ms());
+        let views = Views::new(self.cluster.connection().await);
+        eventually(Duration::from_secs(20), "the next result", async || {
+            let newest = views.newest(keys::RESULTS, 0, 1).await;
+            newest.is_ok_and(|entries| entries.first().is_some_and(|e| e.id.ms >= accepted_ms))
+        })
+        .await;
+        println!(
+            "the first 200 {accepted:?} and the next result {:?} after the fault began",
+            since.elapsed()
+        );
+    }
+
+    /// Stops sending and counts the results that are in the log in the end.
+    async fn settle(mut self) -> (Arc<Senders>, Balance) {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.senders.stop.store(true, Ordering::SeqCst);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+        self.senders.resolve().await;
+        let balance = self.results.settle().await.unwrap();
+        for (name, phase) in [("before", BEFORE), ("while cut", WHILE_CUT), ("after", AFTER)] {
+            let [accepted, refused, unknown] = self.senders.count(phase);
+            println!("sent {name}: {accepted} accepted, {refused} refused, {unknown} unknown");
+        }
+        println!(
+            "{} results expected, lost {}, duplicates {}, out of order {}, without a send {}",
+            balance.expected, balance.lost, balance.duplicates, balance.out_of_order, balance.without_send
+        );
+        (self.senders, balance)
+    }
+}
+
+/// Replication is cut, a second later the primary is killed, a replica is promoted, the old primary comes back.
+async fn kill_behind_a_cut(redis: &[&str], durability: &str) -> (Arc<Senders>, Balance) {
+    let mut scene = Scene::start(redis, durability).await;
+    scene.group.cut_replication(&scene.cluster.redis);
+    scene.phase(WHILE_CUT);
+    tokio::time::sleep(CUT).await;
+    scene.cluster.redis.kill();
+    let killed = Instant::now();
+    scene.phase(AFTER);
+    scene.group.mend_replication();
+    scene.promoted().await;
+    println!("promoted {:?} after the kill; now the old primary comes back", killed.elapsed());
+    scene.cluster.redis.restart();
+    scene.accepts_again(killed).await;
+    scene.settle().await
+}
+
+fn assert_exact(balance: &Balance) {
+    assert!(balance.expected > 0);
     assert_eq!(
         (balance.lost, balance.duplicates, balance.out_of_order, balance.without_send),
         (0, 0, 0, 0),
@@ -211,13 +233,41 @@ async fn replicated_loses_nothing_that_was_accepted() {
     );
 }
 
-/// The control: on the dead primary's disk is not on the replica, and the check above notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicated_loses_nothing_that_was_accepted() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let (senders, balance) = kill_behind_a_cut(&["--min-replicas-to-write", "1"], "replicated").await;
+    assert!(senders.count(BEFORE)[0] > 0 && senders.count(AFTER)[0] > 0);
+    let [accepted, refused, _] = senders.count(WHILE_CUT);
+    assert_eq!(accepted, 0, "accepted without a replica");
+    assert!(refused > 0);
+    let refusals = senders.refusals.lock().unwrap();
+    assert!(refusals.iter().any(|why| why.contains("0 of 1 replicas")), "{:?}", refusals.first());
+    assert_exact(&balance);
+}
+
+/// The control: what is on the dead primary's disk is not on the replica, and the check above notices.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_waiting_for_replicas_accepted_messages_are_lost() {
     let _one = ONE_AT_A_TIME.lock().await;
-    let environment = [("VTOX_CLUSTER__PARTITIONS", "8"), ("VTOX_REDIS__DURABILITY", "always")];
-    let (senders, balance) = kill_behind_a_cut(&["--appendfsync", "always"], &environment).await;
+    let (senders, balance) = kill_behind_a_cut(&["--appendfsync", "always"], "always").await;
     assert!(senders.count(WHILE_CUT)[0] > 0);
     assert!(balance.lost > 0, "nothing was lost");
     assert_eq!((balance.duplicates, balance.out_of_order, balance.without_send), (0, 0, 0));
+}
+
+/// A primary whose host hangs closes no connection; when it wakes up, it still takes itself for the primary.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_hangs_is_left_and_may_wake_up() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let scene = Scene::start(&[], "replicated").await;
+    scene.cluster.redis.signal(ProcessSignal::STOP);
+    let frozen = Instant::now();
+    scene.promoted().await;
+    println!("promoted {:?} after the primary froze; now it wakes up", frozen.elapsed());
+    scene.phase(AFTER);
+    scene.cluster.redis.signal(ProcessSignal::CONT);
+    scene.accepts_again(frozen).await;
+    let (_, balance) = scene.settle().await;
+    assert_exact(&balance);
 }
