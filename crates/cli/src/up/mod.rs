@@ -288,6 +288,8 @@ fn default_data() -> anyhow::Result<PathBuf> {
 
 /// A URL without its password.
 fn redacted(url: &str) -> String {
+    // What follows ? may be the password of the sentinels.
+    let url = url.split_once('?').map_or(url, |(url, _)| url);
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://...@{host}"),
         _ => url.to_owned(),
@@ -315,5 +317,7 @@ mod tests {
     fn passwords_are_not_shown() {
         assert_eq!(redacted("redis://user:secret@host:6379/0"), "redis://...@host:6379/0");
         assert_eq!(redacted("redis://127.0.0.1:6379"), "redis://127.0.0.1:6379");
+        let sentinels = "redis+sentinel://:secret@a:26379,b:26379/main?sentinel_password=secret";
+        assert_eq!(redacted(sentinels), "redis+sentinel://...@a:26379,b:26379/main");
     }
 }
