@@ -1,7 +1,7 @@
 //! A cluster of real processes.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,36 @@ pub struct Process {
     pub port: u16,
     child: Child,
     log: PathBuf,
+    /// How it was started.
+    start: Start,
+}
+
+/// How a service is started.
+#[derive(Clone)]
+struct Start {
+    binary: String,
+    environment: Vec<(String, String)>,
+}
+
+impl Start {
+    /// Starts the service; its log is appended to `log`.
+    fn spawn(&self, log: &Path) -> Child {
+        let output = File::options().create(true).append(true).open(log).expect("a log");
+        Command::new(program(&self.binary))
+            .envs(self.environment.iter().map(|(k, v)| (k, v)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(output))
+            .spawn()
+            .expect("a service")
+    }
 }
 
 impl Process {
+    /// Starts it again, as it was, where it was.
+    pub fn restart(&mut self) {
+        self.child = self.start.spawn(&self.log);
+    }
+
     /// Sends a signal to it.
     pub fn signal(&self, signal: ProcessSignal) {
         send_signal(&self.child, signal);
@@ -75,15 +102,10 @@ impl Drop for Process {
 /// # Panics
 /// When it was not.
 pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a path");
-    let directory = test.parent().and_then(std::path::Path::parent).expect("the target directory");
-    let program = directory.join(name);
-    assert!(
-        program.exists(),
-        "{} is not there; run `cargo build --workspace --bins` first",
-        program.display()
-    );
-    program
+    let own = std::env::current_exe().expect("a path");
+    // Tests are one directory below.
+    let program = own.ancestors().skip(1).take(2).map(|d| d.join(name)).find(|p| p.is_file());
+    program.unwrap_or_else(|| panic!("{name} is not there; run `cargo build --workspace --bins` first"))
 }
 
 /// A Redis with services on it.
@@ -131,38 +153,51 @@ impl Cluster {
     /// Starts a gateway, a coordinator, a monitor, a bridge and workers with the given fault types, and waits until all
     /// are ready.
     pub async fn add_all(&mut self, workers: &[&str]) {
-        self.add("coordinator", "vtox-coordinator", "VTOX_COORDINATOR__PORT", &[]);
+        self.add_coordinator();
         for (n, faults) in workers.iter().enumerate() {
             self.add_worker(&format!("worker-{}", n + 1), faults);
         }
+        self.add_others();
+        self.ready().await;
+    }
+
+    /// Starts a coordinator.
+    pub fn add_coordinator(&mut self) {
+        self.add("coordinator", "vtox-coordinator", "VTOX_COORDINATOR__PORT", &[]);
+    }
+
+    /// Starts a gateway, a monitor and a bridge.
+    pub fn add_others(&mut self) {
         self.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &[]);
         self.add("monitor", "vtox-monitor", "VTOX_MONITOR__PORT", &[]);
         self.add("bridge", "vtox-websocket-bridge", "VTOX_BRIDGE__PORT", &[]);
-        self.ready().await;
     }
 
     /// Starts a worker.
     pub fn add_worker(&mut self, id: &str, faults: &str) {
+        self.add_worker_with(id, faults, &[]);
+    }
+
+    /// Starts a worker with settings of its own.
+    pub fn add_worker_with(&mut self, id: &str, faults: &str, environment: &[(&str, &str)]) {
         let faults_set: FaultSet = faults.parse().expect("fault types");
         self.served = self.served.iter().chain(faults_set.iter()).collect();
-        self.add(id, "vtox-worker", "WORKER_PORT", &[("WORKER_ID", id), ("FAULT_TYPES", faults)]);
+        let own = [("WORKER_ID", id), ("FAULT_TYPES", faults)];
+        let environment: Vec<_> = own.iter().chain(environment).copied().collect();
+        self.add(id, "vtox-worker", "WORKER_PORT", &environment);
     }
 
     /// Starts a service on a port of its own.
     pub fn add(&mut self, name: &str, binary: &str, port_name: &str, environment: &[(&str, &str)]) {
         let port = free_port();
         let log = self.logs.path().join(format!("{name}-{port}.log"));
-        let output = File::create(&log).expect("a log");
-        let child = Command::new(program(binary))
-            .env("REDIS_URL", &self.url)
-            .env(port_name, port.to_string())
-            .envs(self.environment.iter().map(|(k, v)| (k, v)))
-            .envs(environment.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(output))
-            .spawn()
-            .expect("a service");
-        self.services.push(Process { name: name.to_owned(), port, child, log });
+        let own = [("REDIS_URL".to_owned(), self.url.clone()), (port_name.to_owned(), port.to_string())];
+        let given = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        // Later ones win.
+        let environment = own.into_iter().chain(self.environment.iter().cloned()).chain(given).collect();
+        let start = Start { binary: binary.to_owned(), environment };
+        let child = start.spawn(&log);
+        self.services.push(Process { name: name.to_owned(), port, child, log, start });
     }
 
     /// The service of a name.

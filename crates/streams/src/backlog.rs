@@ -6,7 +6,7 @@ use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{Partition, Topology};
 use vtox_protocol::{EntryId, FaultType};
 
-use crate::{Log, Result, StreamError, topology};
+use crate::{Log, Result, StreamError, planted, topology};
 
 /// Progress of one reader of a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +95,7 @@ impl Janitor {
         Self {
             connection,
             backlog: Script::new(include_str!("scripts/backlog.lua")),
-            trim: Script::new(include_str!("scripts/trim.lua")),
+            trim: planted::script(include_str!("scripts/trim.lua")),
         }
     }
 

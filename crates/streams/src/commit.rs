@@ -4,6 +4,7 @@ use redis::Script;
 use vtox_connection::ConnectionManager;
 use vtox_protocol::{EntryId, keys};
 
+use crate::planted::{self, Bug};
 use crate::{Lane, Result, StreamError};
 
 /// Kind of a target key; checked before the first write, since Redis does not roll back.
@@ -73,7 +74,18 @@ pub enum Committed {
     Moved(EntryId),
 }
 
+impl Operation {
+    /// Whether a planted bug writes it after the cursor has moved.
+    fn is_late(&self) -> bool {
+        Bug::CursorBeforeResult.is_planted()
+            || (Bug::StateOutsideCommit.is_planted() && matches!(self, Self::Set { .. }))
+    }
+}
+
 impl Commit {
+    /// Index of the first target among the keys: ownership hash and source stream come first.
+    const BEFORE_TARGETS: usize = 3;
+
     /// Moves the cursor of `log` from `from` over `entries` entries to `to`, as the owner `token`.
     pub fn new(log: Log, token: &str, from: EntryId, to: EntryId, entries: usize) -> Self {
         Self { log, token: token.to_owned(), from, to, entries, targets: Vec::new(), operations: Vec::new() }
@@ -115,13 +127,11 @@ impl Commit {
     }
 
     fn target(&mut self, key: &str, kind: Kind) -> usize {
-        // Ownership hash and source stream come first among the keys.
-        const BEFORE: usize = 3;
         let at = self.targets.iter().position(|(k, _)| k == key).unwrap_or_else(|| {
             self.targets.push((key.to_owned(), kind));
             self.targets.len() - 1
         });
-        at + BEFORE
+        at + Self::BEFORE_TARGETS
     }
 }
 
@@ -141,7 +151,7 @@ pub struct Committer {
 impl Committer {
     /// On a connection that does not block.
     pub fn new(connection: ConnectionManager) -> Self {
-        Self { connection, script: Script::new(include_str!("scripts/commit.lua")) }
+        Self { connection, script: planted::script(include_str!("scripts/commit.lua")) }
     }
 
     /// Runs one commit. After [`StreamError::Unknown`] the same commit may be run again: a try that
@@ -161,7 +171,7 @@ impl Committer {
                 Kind::Hash => "hash",
             });
         }
-        for operation in &commit.operations {
+        for operation in commit.operations.iter().filter(|o| !o.is_late()) {
             let fields = match operation {
                 Operation::Append { target, maxlen, fields } => {
                     call.arg("A").arg(*target).arg(*maxlen).arg(2 * fields.len());
@@ -178,7 +188,10 @@ impl Committer {
         }
         let (verdict, detail): (String, String) = call.invoke_async(&mut self.connection.clone()).await?;
         match verdict.as_str() {
-            "done" => Ok(Committed::Done),
+            "done" => {
+                self.write_late(commit).await?;
+                Ok(Committed::Done)
+            }
             "repeated" => Ok(Committed::Repeated),
             "fenced" => Ok(Committed::Fenced),
             "moved" => Ok(Committed::Moved(
@@ -186,5 +199,27 @@ impl Committer {
             )),
             other => Err(StreamError::Unexpected(other.to_owned())),
         }
+    }
+
+    /// What a planted bug took out of the step.
+    async fn write_late(&self, commit: &Commit) -> Result<()> {
+        if commit.operations.iter().any(Operation::is_late) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        for operation in commit.operations.iter().filter(|o| o.is_late()) {
+            let (mut command, target, fields) = match operation {
+                Operation::Append { target, fields, .. } => (redis::cmd("XADD"), target, fields),
+                Operation::Set { target, fields } => (redis::cmd("HSET"), target, fields),
+            };
+            command.arg(&commit.targets[*target - Commit::BEFORE_TARGETS].0);
+            if let Operation::Append { .. } = operation {
+                command.arg("*");
+            }
+            for (name, value) in fields {
+                command.arg(name).arg(value.as_slice());
+            }
+            let _: redis::Value = command.query_async(&mut self.connection.clone()).await?;
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use vtox_connection::{Connection, ConnectionManager, Endpoint};
 use vtox_protocol::keys::Partition;
 use vtox_protocol::{EntryId, RawEntry};
 
-use crate::{Result, StreamError};
+use crate::{Result, StreamError, planted};
 
 /// What "accepted" promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -106,7 +106,7 @@ impl Publisher {
     /// A publisher for `everysec` and `always`. A client's message id is remembered for `remember`.
     pub fn new(connection: ConnectionManager, remember: Duration) -> Self {
         Self {
-            script: Script::new(include_str!("scripts/publish.lua")),
+            script: planted::script(include_str!("scripts/publish.lua")),
             path: Path::Shared(connection),
             remember,
         }
@@ -127,7 +127,7 @@ impl Publisher {
             replicas,
             timeout,
         }));
-        Self { script: Script::new(include_str!("scripts/publish.lua")), path, remember }
+        Self { script: planted::script(include_str!("scripts/publish.lua")), path, remember }
     }
 
     /// Appends an entry to a partition. With `resent`, the message id is one the client may send

@@ -431,9 +431,12 @@ impl PartitionTask {
     fn build_commit(&self, token: &str, job: &LaneJob) -> Commit {
         let lane = self.lane(job.fault);
         let output = &job.output;
+        // Which grant it was owned under: the beginning of the token's nonce tells grants of a lane apart.
+        let grant = token.rsplit(':').next().and_then(|nonce| nonce.get(..8)).unwrap_or_default();
         let mut commit = Commit::new(Log::of_lane(lane), token, job.cursor, output.last, output.entries);
         for result in &output.results {
-            commit.append(keys::RESULTS, result.fields());
+            let grant = [("grant", grant.to_owned())];
+            commit.append(keys::RESULTS, result.fields().into_iter().chain(grant));
         }
         for letter in &output.dead_letters {
             commit.append(
