@@ -1,14 +1,16 @@
 //! `vtox doctor`: what is wrong, and how to mend it.
 
+use std::cmp::Ordering;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use vtox_connection::{ConnectionManager, Endpoint};
 use vtox_registry::Registry;
 use vtox_service_kit::config::{Mode, Settings};
-use vtox_streams::{Durability, Janitor, topology, views::Views};
+use vtox_streams::{Durability, Janitor, Replication, topology, views::Views};
 
 use crate::output::outln;
 
@@ -122,14 +124,12 @@ fn ports(settings: &Settings, findings: &mut Findings) {
 /// Whether Redis answered.
 async fn redis(url: &str, settings: &Settings, findings: &mut Findings) -> bool {
     let opened = async {
-        let config = redis::aio::ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(Duration::from_secs(2)))
-            .set_response_timeout(Some(Duration::from_secs(2)));
-        redis::aio::ConnectionManager::new_with_config(redis::Client::open(url)?, config).await
+        let connection = Endpoint::open(url)?.manager(Duration::from_secs(2));
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection.clone()).await?;
+        redis::RedisResult::Ok((connection, info))
     };
-    let connection = match opened.await {
-        Ok(connection) => connection,
+    let (connection, info) = match opened.await {
+        Ok(opened) => opened,
         Err(error) => {
             let text = format!("Redis does not answer: {error}");
             if settings.redis.url.is_empty() {
@@ -141,8 +141,6 @@ async fn redis(url: &str, settings: &Settings, findings: &mut Findings) -> bool 
         }
     };
     let views = Views::new(connection.clone());
-    let info: String =
-        redis::cmd("INFO").arg("server").query_async(&mut connection.clone()).await.unwrap_or_default();
     let version = info.lines().find_map(|l| l.strip_prefix("redis_version:")).unwrap_or("0").to_owned();
     if version.split('.').next().and_then(|v| v.parse::<u32>().ok()).unwrap_or(0) >= 7 {
         findings.ok(format!("Redis {version}"));
@@ -150,6 +148,7 @@ async fn redis(url: &str, settings: &Settings, findings: &mut Findings) -> bool 
         findings.error(format!("Redis {version} is too old"), "use Redis 7.0 or newer");
     }
     redis_settings(&views, settings, findings).await;
+    replicas(&connection, &views, settings, findings).await;
     cluster(&connection, settings, findings).await;
     true
 }
@@ -184,7 +183,46 @@ async fn redis_settings(views: &Views, settings: &Settings, findings: &mut Findi
     }
 }
 
-async fn cluster(connection: &redis::aio::ConnectionManager, settings: &Settings, findings: &mut Findings) {
+async fn replicas(
+    connection: &ConnectionManager,
+    views: &Views,
+    settings: &Settings,
+    findings: &mut Findings,
+) {
+    let Replication { primary, replicas } = match Replication::read(connection).await {
+        Ok(replication) => replication,
+        Err(error) => return findings.error(error.to_string(), "allow INFO"),
+    };
+    if !primary {
+        return findings.error(
+            "this Redis is a replica",
+            "name the primary in redis.url, or its sentinels: redis+sentinel://HOST:26379,.../NAME",
+        );
+    }
+    if settings.redis.durability != Durability::Replicated {
+        return;
+    }
+    let wanted = settings.redis.replicas;
+    match replicas.cmp(&wanted) {
+        Ordering::Equal => findings.ok(format!("{replicas} replicas follow")),
+        Ordering::Less => findings.error(
+            format!("redis.durability is replicated, but {replicas} of {wanted} replicas follow: messages are refused"),
+            "start the replicas, or set redis.replicas to how many there are",
+        ),
+        Ordering::Greater => findings.error(
+            format!("{replicas} replicas follow, but {wanted} are waited for: a failover may promote one that lacks what was accepted"),
+            format!("set redis.replicas to {replicas}"),
+        ),
+    }
+    if views.config("min-replicas-to-write").await.ok().flatten().as_deref() == Some("0") {
+        findings.warning(
+            "a primary without replicas still takes results that a failover throws away; they are computed again",
+            "CONFIG SET min-replicas-to-write 1, on the replicas as well",
+        );
+    }
+}
+
+async fn cluster(connection: &ConnectionManager, settings: &Settings, findings: &mut Findings) {
     match topology::load(connection).await {
         Ok(None) => findings.ok("no cluster has run on this Redis yet"),
         Ok(Some(in_force)) => {

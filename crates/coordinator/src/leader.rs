@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::join_all;
-use redis::aio::ConnectionManager;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use vtox_balancing::{Answer, Liveness, LivenessConfig, LoadTracker, PlacementConfig, Placer, Unit, Worker};
+use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{LEADER, Partition, TERM, Topology};
 use vtox_protocol::{Assignment, ServiceEventType, ServiceRecord, ServiceStatus, ServiceType};
 use vtox_registry::{Lease, Members, Placement, Registry, watch_placement};

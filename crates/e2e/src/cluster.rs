@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use redis::aio::ConnectionManager;
 use serde_json::Value;
+use vtox_connection::{ConnectionManager, Endpoint};
 use vtox_protocol::FaultSet;
 use vtox_test_support::{ProcessSignal, RedisServer, free_port, send_signal};
 
@@ -110,8 +110,10 @@ pub fn program(name: &str) -> PathBuf {
 
 /// A Redis with services on it.
 pub struct Cluster {
-    /// Its Redis.
+    /// Its Redis; under Sentinel the server that was the primary at first.
     pub redis: RedisServer,
+    /// Where its services look for Redis.
+    pub url: String,
     /// Settings for every service.
     pub environment: Vec<(String, String)>,
     /// Services started so far; a dropped one is killed.
@@ -124,8 +126,16 @@ pub struct Cluster {
 impl Cluster {
     /// A Redis with these arguments, and no services yet. `environment` is given to each service.
     pub fn new(redis: &[&str], environment: &[(&str, &str)]) -> Self {
+        let redis = RedisServer::start(redis);
+        let url = redis.url();
+        Self::on(redis, url, environment)
+    }
+
+    /// On a Redis that runs already and that services reach at `url`, with no services yet.
+    pub fn on(redis: RedisServer, url: String, environment: &[(&str, &str)]) -> Self {
         Self {
-            redis: RedisServer::start(redis),
+            redis,
+            url,
             environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             services: Vec::new(),
             logs: tempfile::tempdir().expect("a temporary directory"),
@@ -136,13 +146,19 @@ impl Cluster {
     /// A gateway, a coordinator, a monitor, a bridge and workers with the given fault types, all ready.
     pub async fn start(redis: &[&str], environment: &[(&str, &str)], workers: &[&str]) -> Self {
         let mut cluster = Self::new(redis, environment);
-        cluster.add_coordinator();
-        for (n, faults) in workers.iter().enumerate() {
-            cluster.add_worker(&format!("worker-{}", n + 1), faults);
-        }
-        cluster.add_others();
-        cluster.ready().await;
+        cluster.add_all(workers).await;
         cluster
+    }
+
+    /// Starts a gateway, a coordinator, a monitor, a bridge and workers with the given fault types, and waits until all
+    /// are ready.
+    pub async fn add_all(&mut self, workers: &[&str]) {
+        self.add_coordinator();
+        for (n, faults) in workers.iter().enumerate() {
+            self.add_worker(&format!("worker-{}", n + 1), faults);
+        }
+        self.add_others();
+        self.ready().await;
     }
 
     /// Starts a coordinator.
@@ -175,7 +191,7 @@ impl Cluster {
     pub fn add(&mut self, name: &str, binary: &str, port_name: &str, environment: &[(&str, &str)]) {
         let port = free_port();
         let log = self.logs.path().join(format!("{name}-{port}.log"));
-        let own = [("REDIS_URL".to_owned(), self.redis.url()), (port_name.to_owned(), port.to_string())];
+        let own = [("REDIS_URL".to_owned(), self.url.clone()), (port_name.to_owned(), port.to_string())];
         let given = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         // Later ones win.
         let environment = own.into_iter().chain(self.environment.iter().cloned()).chain(given).collect();
@@ -201,7 +217,7 @@ impl Cluster {
 
     /// A connection to its Redis.
     pub async fn connection(&self) -> ConnectionManager {
-        self.redis.connection().await
+        Endpoint::open(&self.url).expect("a URL").manager(Duration::from_secs(5))
     }
 
     /// Runs a command on its Redis.

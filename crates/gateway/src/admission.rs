@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vtox_streams::{Durability, topology};
+use vtox_streams::{Durability, Replication, topology};
 
 use crate::api::Api;
 use crate::reply::Refusal;
@@ -90,9 +90,14 @@ async fn look(api: &Api) -> vtox_streams::Result<Admission> {
 
 /// Why Redis cannot promise the configured durability.
 async fn broken_promise(api: &Api) -> vtox_streams::Result<Option<String>> {
-    if api.service.settings.redis.durability != Durability::Always {
-        return Ok(None);
+    match api.service.settings.redis.durability {
+        Durability::Everysec => Ok(None),
+        Durability::Always => not_on_disk(api).await,
+        Durability::Replicated => not_replicated(api).await,
     }
+}
+
+async fn not_on_disk(api: &Api) -> vtox_streams::Result<Option<String>> {
     let (append_only, fsync) =
         (api.views.config("appendonly").await?, api.views.config("appendfsync").await?);
     Ok(match (append_only.as_deref(), fsync.as_deref()) {
@@ -101,5 +106,19 @@ async fn broken_promise(api: &Api) -> vtox_streams::Result<Option<String>> {
             "redis.durability is always, but Redis is not: set appendonly yes and appendfsync always in redis.conf"
                 .to_owned(),
         ),
+    })
+}
+
+async fn not_replicated(api: &Api) -> vtox_streams::Result<Option<String>> {
+    let wanted = api.service.settings.redis.replicas;
+    let Replication { primary, replicas } = Replication::read(&api.service.redis.control).await?;
+    Ok(if !primary {
+        Some("this Redis is a replica; name the primary, or its sentinels, in redis.url".to_owned())
+    } else if replicas < wanted {
+        Some(format!(
+            "redis.durability is replicated, but {replicas} of {wanted} replicas follow; start them"
+        ))
+    } else {
+        None
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use redis::Client;
+use vtox_connection::Endpoint;
 use vtox_protocol::keys::{self, Topology};
 use vtox_protocol::{EntryId, FaultSet};
 use vtox_streams::views::Views;
@@ -14,12 +14,14 @@ use crate::book::Ledger;
 
 /// Time without a new answer after which what is missing counts as lost.
 pub const QUIET: Duration = Duration::from_secs(20);
+/// A command to Redis that takes longer is an error.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const BATCH: usize = 1_000;
 
 /// Reads the results and dead letters of a cluster into a ledger.
 pub struct Follower {
     ledger: Ledger,
-    client: Client,
+    redis: Endpoint,
     reader: Reader,
     /// Where it began, of results and dead letters.
     start: [EntryId; 2],
@@ -41,8 +43,8 @@ struct Counts {
 impl Follower {
     /// From the results that come from now on.
     pub async fn open(url: &str, ledger: Ledger) -> anyhow::Result<Self> {
-        let client = Client::open(url)?;
-        let connection = client.get_connection_manager().await?;
+        let redis = Endpoint::open(url)?;
+        let connection = redis.manager(TIMEOUT);
         let topology = topology::load(&connection)
             .await?
             .ok_or_else(|| anyhow::anyhow!("there is no cluster on this Redis; start one with `vtox up`"))?;
@@ -53,9 +55,9 @@ impl Follower {
                 *position = newest.id;
             }
         }
-        let reader = Reader::new(client.clone());
+        let reader = Reader::new(redis.clone());
         let mut follower =
-            Self { ledger, client, reader, start, position: start, topology, before: Counts::default() };
+            Self { ledger, redis, reader, start, position: start, topology, before: Counts::default() };
         follower.before = follower.counts().await?;
         Ok(follower)
     }
@@ -151,7 +153,7 @@ impl Follower {
     }
 
     async fn counts(&self) -> anyhow::Result<Counts> {
-        let connection = self.client.get_connection_manager().await?;
+        let connection = self.redis.manager(TIMEOUT);
         let backlog = Janitor::new(connection.clone()).backlog(&self.topology).await?;
         let views = Views::new(connection);
         Ok(Counts {
@@ -169,7 +171,7 @@ impl Follower {
                 complaints.push(format!("{what}: {counted}, not {wanted}"));
             }
         };
-        let connection = self.client.get_connection_manager().await?;
+        let connection = self.redis.manager(TIMEOUT);
         let backlog = Janitor::new(connection).backlog(&self.topology).await?;
         for partition in &backlog.partitions {
             for (fault, progress) in &partition.by_fault {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::Script;
-use redis::aio::ConnectionManager;
+use vtox_connection::ConnectionManager;
 
 use crate::Result;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt;
-use redis::aio::ConnectionManager;
-use redis::{Client, Script};
+use redis::Script;
 use tokio::sync::Notify;
+use vtox_connection::{ConnectionManager, Endpoint};
 use vtox_protocol::Assignment;
 use vtox_protocol::keys::{ASSIGNMENTS, PLACEMENT_CHANNEL};
 
@@ -72,13 +72,14 @@ impl Placement {
 
 /// Wakes `changed` whenever the placement changes. Never ends; a message that is missed while the connection is
 /// down is made up for by whoever also looks from time to time.
-pub async fn watch_placement(client: Client, changed: &Notify) {
+pub async fn watch_placement(redis: impl Into<Endpoint>, changed: &Notify) {
+    let redis = redis.into();
     loop {
-        match client.get_async_pubsub().await {
-            Ok(mut pubsub) => {
+        match redis.pubsub().await {
+            Ok((mut pubsub, moved)) => {
                 if pubsub.subscribe(PLACEMENT_CHANNEL).await.is_ok() {
                     changed.notify_one();
-                    let mut messages = pubsub.on_message();
+                    let mut messages = pubsub.on_message().take_until(Box::pin(moved));
                     while messages.next().await.is_some() {
                         changed.notify_one();
                     }

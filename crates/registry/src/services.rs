@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use redis::Script;
-use redis::aio::ConnectionManager;
 use serde::de::DeserializeOwned;
+use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{
     ASSIGNMENTS, HEARTBEATS, SERVICE_EVENTS, SERVICE_EVENTS_KEPT, SERVICES, WORKER_LOADS,
 };

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use redis::Client;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use vtox_connection::{ConnectionManager, Endpoint};
 
 /// A control command that takes longer is given up.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -15,7 +14,7 @@ const DATA_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Connections {
     /// For connections of their own, such as blocking reads.
-    pub client: Client,
+    pub client: Endpoint,
     /// Heartbeats, leases, ownership, queries.
     pub control: ConnectionManager,
     /// Commits and appends.
@@ -25,17 +24,10 @@ pub struct Connections {
 impl Connections {
     /// Connects lazily, so that a service starts before its Redis does.
     pub fn open(url: &str) -> anyhow::Result<Self> {
-        let client =
-            Client::open(url).context("redis.url is no URL of a Redis, such as redis://127.0.0.1:6379")?;
-        let manager = |timeout| {
-            let config = ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(CONTROL_TIMEOUT))
-                .set_response_timeout(Some(timeout))
-                .set_number_of_retries(1)
-                .set_max_delay(Duration::from_millis(200));
-            ConnectionManager::new_lazy_with_config(client.clone(), config)
-        };
-        Ok(Self { control: manager(CONTROL_TIMEOUT)?, data: manager(DATA_TIMEOUT)?, client })
+        let client = Endpoint::open(url).context(
+            "redis.url must be redis://HOST:PORT, or redis+sentinel://HOST:PORT,HOST:PORT,.../NAME under Sentinel",
+        )?;
+        Ok(Self { control: client.manager(CONTROL_TIMEOUT), data: client.manager(DATA_TIMEOUT), client })
     }
 
     /// Waits until Redis answers; says once a while that it does not.

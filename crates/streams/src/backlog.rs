@@ -1,8 +1,8 @@
 //! How far the readers are, and trimming what all of them are past.
 
 use redis::Script;
-use redis::aio::ConnectionManager;
 use redis::streams::StreamRangeReply;
+use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{Partition, Topology};
 use vtox_protocol::{EntryId, FaultType};
 

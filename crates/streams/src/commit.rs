@@ -1,7 +1,7 @@
 //! The fenced commit: results, folded state and cursor in one atomic step, or nothing.
 
 use redis::Script;
-use redis::aio::ConnectionManager;
+use vtox_connection::ConnectionManager;
 use vtox_protocol::{EntryId, keys};
 
 use crate::planted::{self, Bug};

@@ -31,6 +31,7 @@ mod ownership;
 mod planted;
 mod publish;
 mod read;
+mod replication;
 mod state;
 
 pub use backlog::{Backlog, Janitor, PartitionBacklog, Progress};
@@ -40,4 +41,5 @@ pub use ownership::{Granted, Lane, Ownership, OwnershipRow};
 pub use planted::Bug;
 pub use publish::{Accepted, Durability, Publisher};
 pub use read::{Entry, Reader};
+pub use replication::Replication;
 pub use state::load_states;

@@ -1,7 +1,7 @@
 //! Who owns what: tokens on the ownership keys, fenced by the leader's term.
 
 use redis::Script;
-use redis::aio::ConnectionManager;
+use vtox_connection::ConnectionManager;
 use vtox_protocol::FaultType;
 use vtox_protocol::keys::{self, Partition};
 

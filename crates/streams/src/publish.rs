@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client, Script};
+use redis::{Script, ScriptInvocation};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Semaphore};
+use vtox_connection::{Connection, ConnectionManager, Endpoint};
 use vtox_protocol::keys::Partition;
 use vtox_protocol::{EntryId, RawEntry};
 
@@ -51,11 +51,55 @@ enum Path {
 }
 
 struct Dedicated {
-    client: Client,
-    idle: Mutex<Vec<MultiplexedConnection>>,
+    redis: Endpoint,
+    idle: Mutex<Vec<Connection>>,
     slots: Semaphore,
     replicas: u32,
     timeout: Duration,
+}
+
+/// Time a command may take besides the wait for replicas.
+const SLACK: Duration = Duration::from_secs(2);
+
+impl Dedicated {
+    async fn take(&self) -> Result<Connection> {
+        let mut idle = self.idle.lock().await;
+        while let Some(connection) = idle.pop() {
+            if connection.is_current() {
+                return Ok(connection);
+            }
+        }
+        drop(idle);
+        Ok(self.redis.connect(Some(self.timeout + SLACK)).await?)
+    }
+
+    /// Appends, and waits until the replicas have it. `WAIT` covers what this connection wrote, and fails on a server
+    /// that has become a replica since.
+    async fn append(&self, call: &ScriptInvocation<'_>) -> Result<(String, u8)> {
+        let _slot = self.slots.acquire().await.map_err(|e| StreamError::Refused(e.to_string()))?;
+        let mut connection = self.take().await?;
+        let appended = call.invoke_async(&mut connection).await;
+        if appended.is_err() {
+            // The others lead to the same server and have seen the same: each would cost a message an unknown outcome.
+            self.idle.lock().await.clear();
+        }
+        let appended = appended?;
+        let (replicas, timeout_ms) = (self.replicas, self.timeout.as_millis() as u64);
+        let confirmed: u32 = redis::cmd("WAIT")
+            .arg(replicas)
+            .arg(timeout_ms)
+            .query_async(&mut connection)
+            .await
+            // The append was done, so whatever goes wrong from here on leaves it unknown.
+            .map_err(|e| StreamError::Unknown(e.to_string()))?;
+        self.idle.lock().await.push(connection);
+        if confirmed < replicas {
+            return Err(StreamError::Unknown(format!(
+                "{confirmed} of {replicas} replicas confirmed within {timeout_ms} ms"
+            )));
+        }
+        Ok(appended)
+    }
 }
 
 impl Publisher {
@@ -68,10 +112,16 @@ impl Publisher {
         }
     }
 
-    /// A publisher that waits until `replicas` replicas have the message.
-    pub fn replicated(client: Client, replicas: u32, timeout: Duration, remember: Duration) -> Self {
+    /// A publisher that waits until `replicas` replicas have the message. It must be all there are: with fewer, the one
+    /// that a failover promotes may be one that had not confirmed.
+    pub fn replicated(
+        redis: impl Into<Endpoint>,
+        replicas: u32,
+        timeout: Duration,
+        remember: Duration,
+    ) -> Self {
         let path = Path::Dedicated(Box::new(Dedicated {
-            client,
+            redis: redis.into(),
             idle: Mutex::default(),
             slots: Semaphore::new(REPLICATED_CONNECTIONS),
             replicas,
@@ -94,43 +144,9 @@ impl Publisher {
         }
         let (id, repeated): (String, u8) = match &self.path {
             Path::Shared(connection) => call.invoke_async(&mut connection.clone()).await?,
-            Path::Dedicated(dedicated) => {
-                let Dedicated { client, idle, slots, replicas, timeout } = &**dedicated;
-                let _slot = slots.acquire().await.map_err(|e| StreamError::Refused(e.to_string()))?;
-                let pooled = idle.lock().await.pop();
-                let mut connection = match pooled {
-                    Some(connection) => connection,
-                    None => connect(client, *timeout).await?,
-                };
-                let answer = call.invoke_async(&mut connection).await?;
-                let confirmed: u32 = redis::cmd("WAIT")
-                    .arg(*replicas)
-                    .arg(timeout.as_millis() as u64)
-                    .query_async(&mut connection)
-                    .await
-                    // The append was done, so whatever goes wrong from here on leaves it unknown.
-                    .map_err(|e| StreamError::Unknown(e.to_string()))?;
-                idle.lock().await.push(connection);
-                if confirmed < *replicas {
-                    return Err(StreamError::Unknown(format!(
-                        "{confirmed} of {replicas} replicas confirmed within {timeout:?}"
-                    )));
-                }
-                answer
-            }
+            Path::Dedicated(dedicated) => dedicated.append(&call).await?,
         };
         let entry = id.parse().map_err(|_| StreamError::Unexpected(format!("entry id {id}")))?;
         Ok(Accepted { entry, repeated: repeated == 1 })
     }
-}
-
-async fn connect(client: &Client, timeout: Duration) -> Result<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(Duration::from_secs(2)))
-        .set_response_timeout(Some(timeout + Duration::from_secs(2)));
-    // Nothing has been sent yet, whatever fails here.
-    client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(|e| StreamError::Refused(e.to_string()))
 }

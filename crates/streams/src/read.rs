@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::FromRedisValue;
 use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
-use redis::{AsyncConnectionConfig, Client, FromRedisValue};
+use vtox_connection::{Connection, Endpoint};
 use vtox_protocol::EntryId;
 
 use crate::{Result, StreamError};
@@ -44,8 +44,8 @@ impl Entry {
 /// A reader with a connection of its own: a blocking read holds up whatever shares its connection, and
 /// the default response timeout would cut it off.
 pub struct Reader {
-    client: Client,
-    connection: Option<MultiplexedConnection>,
+    redis: Endpoint,
+    connection: Option<Connection>,
 }
 
 /// How long after its BLOCK a read may still be unanswered before the connection is given up.
@@ -53,8 +53,17 @@ const SLACK: Duration = Duration::from_secs(2);
 
 impl Reader {
     /// Connects on first use and again after every failure.
-    pub fn new(client: Client) -> Self {
-        Self { client, connection: None }
+    pub fn new(redis: impl Into<Endpoint>) -> Self {
+        Self { redis: redis.into(), connection: None }
+    }
+
+    /// The connection, for one command: who used it puts it back when it answered.
+    async fn take(&mut self) -> Result<Connection> {
+        match self.connection.take().filter(Connection::is_current) {
+            Some(connection) => Ok(connection),
+            // A read may block longer than any timeout of the connection; each has a limit of its own.
+            None => Ok(self.redis.connect(None).await?),
+        }
     }
 
     /// The entries after the given positions, at most `count` of each stream, in the order of `after`.
@@ -65,10 +74,7 @@ impl Reader {
         count: usize,
         block: Duration,
     ) -> Result<Vec<(usize, Vec<Entry>)>> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect(&self.client).await?,
-        };
+        let mut connection = self.take().await?;
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(count).arg("BLOCK").arg(block.as_millis().max(1) as u64).arg("STREAMS");
         for (stream, _) in after {
@@ -104,10 +110,7 @@ impl Reader {
         to: Option<EntryId>,
         count: usize,
     ) -> Result<Vec<Entry>> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect(&self.client).await?,
-        };
+        let mut connection = self.take().await?;
         let mut command = redis::cmd("XRANGE");
         command
             .arg(stream)
@@ -121,12 +124,4 @@ impl Reader {
         self.connection = Some(connection);
         reply.ids.into_iter().map(Entry::from_redis).collect()
     }
-}
-
-async fn connect(client: &Client) -> Result<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(SLACK)).set_response_timeout(None);
-    client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(|e| StreamError::Refused(e.to_string()))
 }

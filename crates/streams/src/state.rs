@@ -1,6 +1,6 @@
 //! Folded state of vehicles, written in commits and read when a lane is taken over.
 
-use redis::aio::ConnectionManager;
+use vtox_connection::ConnectionManager;
 use vtox_protocol::VehicleId;
 
 use crate::{Lane, Result};

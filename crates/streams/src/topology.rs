@@ -4,7 +4,7 @@
 //! them reads them again each time.
 
 use redis::Script;
-use redis::aio::ConnectionManager;
+use vtox_connection::ConnectionManager;
 use vtox_protocol::FaultType;
 use vtox_protocol::keys::{self, Topology};
 

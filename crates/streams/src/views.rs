@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use redis::aio::ConnectionManager;
 use redis::streams::{StreamId, StreamRangeReply};
+use vtox_connection::ConnectionManager;
 use vtox_protocol::{VehicleId, keys};
 
 use crate::{Entry, Result};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::aio::ConnectionManager;
+use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{self, Partition, Topology};
 use vtox_protocol::{EntryId, FaultSet, FaultType, MessageId, Payload, RawEntry, VehicleId};
 use vtox_streams::{
@@ -226,6 +226,18 @@ async fn lag_is_counted_without_any_group() {
     assert_eq!((backlog.entries(), backlog.lag_of(FaultType::Insulation)), (1, 1));
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert!(c.janitor.backlog(&topology).await.unwrap().oldest_age_ms() >= 1_000);
+}
+
+/// What a worker read from the old primary and the new one does not have must not move the cursor: entries that the new
+/// one appends under smaller ids would be passed over.
+#[tokio::test]
+async fn an_entry_that_is_not_there_is_not_answered() {
+    let c = Cluster::owned_by("t").await;
+    let there = c.publish("m1").await;
+    let gone = EntryId { ms: there.ms + 60_000, seq: 0 };
+    let commit = c.commit("t", EntryId::ZERO, gone);
+    assert_eq!(c.committer.run(&commit).await.unwrap(), Committed::Moved(EntryId::ZERO));
+    assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, there)).await.unwrap(), Committed::Done);
 }
 
 #[tokio::test]

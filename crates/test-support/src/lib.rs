@@ -1,12 +1,15 @@
 //! A real redis-server per test, and signals for real processes.
 
+mod sentinel;
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use redis::Client;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use rustix::process::{Pid, Signal, kill_process};
+pub use sentinel::SentinelGroup;
+use vtox_connection::{ConnectionManager, Endpoint};
 
 /// A redis-server of a test's own, in a temporary directory, killed when dropped.
 pub struct RedisServer {
@@ -45,8 +48,7 @@ impl RedisServer {
 
     /// A connection to it.
     pub async fn connection(&self) -> ConnectionManager {
-        let config = ConnectionManagerConfig::new().set_response_timeout(Some(Duration::from_secs(5)));
-        ConnectionManager::new_with_config(self.client(), config).await.expect("a running Redis")
+        Endpoint::from(self.client()).manager(Duration::from_secs(5))
     }
 
     /// Kills it as a power cut would.

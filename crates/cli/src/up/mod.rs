@@ -13,6 +13,7 @@ use children::{Children, Plan, Service};
 use clap::Args;
 use private_redis::PrivateRedis;
 use serde_json::Value;
+use vtox_connection::Endpoint;
 use vtox_protocol::{FaultSet, FaultType};
 use vtox_service_kit::config::{self, Settings};
 use vtox_streams::{Durability, topology};
@@ -239,7 +240,7 @@ async fn is_ready(
         return Ok(());
     }
     // What the cluster on this Redis began with, whatever the settings say now.
-    let connection = redis::Client::open(url)?.get_connection_manager().await?;
+    let connection = Endpoint::open(url)?.manager(Duration::from_secs(2));
     let topology = topology::current(&connection).await?;
     let lanes = topology.all().count() * topology.enabled.len();
     let answer: Value = client.get(format!("{coordinator}/assignments")).send().await?.json().await?;
@@ -287,6 +288,8 @@ fn default_data() -> anyhow::Result<PathBuf> {
 
 /// A URL without its password.
 fn redacted(url: &str) -> String {
+    // What follows ? may be the password of the sentinels.
+    let url = url.split_once('?').map_or(url, |(url, _)| url);
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://...@{host}"),
         _ => url.to_owned(),
@@ -314,5 +317,7 @@ mod tests {
     fn passwords_are_not_shown() {
         assert_eq!(redacted("redis://user:secret@host:6379/0"), "redis://...@host:6379/0");
         assert_eq!(redacted("redis://127.0.0.1:6379"), "redis://127.0.0.1:6379");
+        let sentinels = "redis+sentinel://:secret@a:26379,b:26379/main?sentinel_password=secret";
+        assert_eq!(redacted(sentinels), "redis+sentinel://...@a:26379,b:26379/main");
     }
 }

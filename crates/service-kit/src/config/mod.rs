@@ -161,6 +161,7 @@ mod tests {
             (("VTOX_CLUSTER_MODE", "prod"), "prod"),
             (("VTOX_CLUSTER__PARTITIONS", "5000"), "cluster.partitions"),
             (("VTOX_GATEWAY__BACKLOG_MEMORY_SHARE", "2"), "backlog_memory_share"),
+            (("VTOX_REDIS__REPLICA_TIMEOUT_MS", "0"), "replica_timeout_ms"),
         ] {
             let error = with(&[environment]).unwrap_err().to_string();
             assert!(error.contains(part), "{environment:?}: {error}");

@@ -243,6 +243,10 @@ impl Settings {
             self.redis.durability != Durability::Replicated || self.redis.replicas > 0,
             "redis.durability is replicated but redis.replicas is 0; set the number of replicas",
         )?;
+        check(
+            self.redis.replica_timeout_ms > 0,
+            "redis.replica_timeout_ms is 0, which would wait for ever; set about 1000",
+        )?;
         check(self.coordinator.leader_lease_ms >= 500, "coordinator.leader_lease_ms is below 500")?;
         check(self.coordinator.worker_lease_ms >= 1000, "coordinator.worker_lease_ms is below 1000")?;
         check(self.monitor.interval_s > 0, "monitor.interval_s is 0; at least 1")?;
