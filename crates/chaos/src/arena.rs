@@ -7,6 +7,7 @@ use serde_json::Value;
 use vtox_e2e::{Cluster, Fleet, Load, Proxy, eventually, ids};
 use vtox_protocol::FaultType;
 use vtox_service_kit::clock;
+use vtox_test_support::{RedisServer, SentinelGroup};
 
 /// Vehicles, and how often each sends.
 pub const LOAD: Load = Load { vehicles: 40, interval: Duration::from_millis(150) };
@@ -26,6 +27,8 @@ pub struct Needs {
     pub workers: usize,
     /// A second coordinator.
     pub standby: bool,
+    /// Redis is a primary with a replica under Sentinel.
+    pub sentinel: bool,
     /// Service whose way to Redis can be broken; `*`: all of them.
     pub proxied: Option<&'static str>,
 }
@@ -59,6 +62,8 @@ impl Needs {
 pub struct Arena {
     /// The cluster.
     pub cluster: Cluster,
+    /// What watches over its Redis.
+    pub group: Option<SentinelGroup>,
     /// The fleet that loads it.
     pub fleet: Fleet,
     /// The way to Redis that can be broken.
@@ -76,7 +81,15 @@ impl Arena {
         let redis: Vec<&str> = needs.redis.iter().map(String::as_str).collect();
         let mut environment = vec![("VTOX_CLUSTER__PARTITIONS", "16")];
         environment.extend(needs.environment.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-        let mut cluster = Cluster::new(&redis, &environment);
+        let (server, group) = match needs.sentinel {
+            true => {
+                let (primary, group) = SentinelGroup::start(1, &redis);
+                (primary, Some(group))
+            }
+            false => (RedisServer::start(&redis), None),
+        };
+        let url = group.as_ref().map_or_else(|| server.url(), SentinelGroup::url);
+        let mut cluster = Cluster::on(server, url, &environment);
         let network = Proxy::start(cluster.redis.port()).await;
         let url = network.url();
         let own = |service: &str| -> Vec<(&str, &str)> {
@@ -97,8 +110,9 @@ impl Arena {
         cluster.add("monitor", "vtox-monitor", "VTOX_MONITOR__PORT", &own("monitor"));
         cluster.add("bridge", "vtox-websocket-bridge", "VTOX_BRIDGE__PORT", &own("bridge"));
         cluster.ready().await;
-        let fleet = Fleet::start(&cluster.gateway(), &cluster.redis.url(), LOAD).await;
-        let arena = Self { cluster, fleet, network, random, complaints: Vec::new(), began: Instant::now() };
+        let fleet = Fleet::start(&cluster.gateway(), &cluster.url, LOAD).await;
+        let arena =
+            Self { cluster, group, fleet, network, random, complaints: Vec::new(), began: Instant::now() };
         arena.recovered().await;
         arena
     }

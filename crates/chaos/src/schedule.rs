@@ -1,6 +1,7 @@
 //! Which faults, in which order.
 
 use std::fmt;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -10,6 +11,9 @@ use tokio::task::LocalSet;
 use crate::arena::Arena;
 use crate::faults::Fault;
 use crate::table::{End, Row, Tested};
+
+/// What has not come when nothing came for so long is lost.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// Faults one after the other, each on a cluster of its own.
 pub struct Schedule {
@@ -68,11 +72,16 @@ async fn run(fault: Fault, seed: u64) -> End {
     let mut arena = Arena::start(&fault.needs(), StdRng::seed_from_u64(seed)).await;
     fault.strike(&mut arena).await;
     arena.recovered().await;
-    let Arena { cluster, fleet, complaints, .. } = arena;
-    let balance = fleet.settle().await;
-    drop(cluster);
+    let Arena { cluster, group, fleet, complaints, .. } = arena;
+    let balance = fleet.settle_after(QUIET).await;
+    drop((cluster, group));
     eprintln!("  {}", balance.summary());
-    End::Run(Box::new(Tested { balance, gap_limit_ms: fault.gap_limit_ms(), must_lose: false, complaints }))
+    End::Run(Box::new(Tested {
+        balance,
+        gap_limit_ms: fault.gap_limit_ms(),
+        must_lose: fault.must_lose(),
+        complaints,
+    }))
 }
 
 impl fmt::Display for Schedule {

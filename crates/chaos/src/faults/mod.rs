@@ -26,6 +26,10 @@ pub enum Fault {
     RedisKilled,
     /// Redis is frozen for 5 s.
     RedisFrozen,
+    /// The primary is killed under Sentinel, replication cut 1 s before; messages are accepted once replicated.
+    PrimaryKilled,
+    /// The same without waiting for the replica: the control that must lose.
+    PrimaryKilledUnreplicated,
     /// Redis forgets its scripts.
     ScriptsFlushed,
     /// Somebody destroys the consumer groups.
@@ -63,6 +67,8 @@ impl Fault {
             Self::LeaderKilled(15),
             Self::RedisKilled,
             Self::RedisFrozen,
+            Self::PrimaryKilled,
+            Self::PrimaryKilledUnreplicated,
             Self::WrongType,
             Self::MemoryFull,
             Self::Poison,
@@ -80,6 +86,8 @@ impl Fault {
             Self::CoordinatorsCutApart,
             Self::RedisKilled,
             Self::RedisFrozen,
+            Self::PrimaryKilled,
+            Self::PrimaryKilledUnreplicated,
             Self::ScriptsFlushed,
             Self::GroupsDestroyed,
             Self::WrongType,
@@ -112,6 +120,11 @@ impl Fault {
         }
     }
 
+    /// Whether accepted messages are lost by it, as nothing promised otherwise.
+    pub fn must_lose(self) -> bool {
+        self == Self::PrimaryKilledUnreplicated
+    }
+
     /// Why it cannot be made on this machine.
     pub fn obstacle(self) -> Option<String> {
         match self {
@@ -134,6 +147,10 @@ impl Fault {
                 Needs { standby: true, proxied: Some("coordinator"), ..Needs::workers(2) }
             }
             Self::RedisKilled => always(Needs::workers(2)),
+            Self::PrimaryKilled => {
+                Needs { sentinel: true, ..Needs::workers(2) }.set("VTOX_REDIS__DURABILITY", "replicated")
+            }
+            Self::PrimaryKilledUnreplicated => always(Needs { sentinel: true, ..Needs::workers(2) }),
             Self::DiskFull => always(Needs::workers(2)).redis("--dir", redis::SMALL_DISK),
             Self::MemoryFull => redis::little_kept(Needs::workers(2)),
             Self::ConnectionsReset | Self::HalfOpen | Self::Delayed | Self::Lossy => {
@@ -154,6 +171,7 @@ impl Fault {
             Self::CoordinatorsCutApart => network::cut_leader_off(arena).await,
             Self::RedisKilled => redis::kill(arena).await,
             Self::RedisFrozen => redis::freeze(arena).await,
+            Self::PrimaryKilled | Self::PrimaryKilledUnreplicated => redis::kill_primary(arena).await,
             Self::ScriptsFlushed => redis::flush_scripts(arena).await,
             Self::GroupsDestroyed => redis::destroy_groups(arena).await,
             Self::WrongType => redis::wrong_type(arena).await,
@@ -181,6 +199,8 @@ impl fmt::Display for Fault {
             Self::CoordinatorsCutApart => f.write_str("coordinators cut apart"),
             Self::RedisKilled => f.write_str("Redis SIGKILL x3 (always)"),
             Self::RedisFrozen => f.write_str("Redis frozen 5 s"),
+            Self::PrimaryKilled => f.write_str("primary killed, cut 1 s before (replicated)"),
+            Self::PrimaryKilledUnreplicated => f.write_str("the same without WAIT (control)"),
             Self::ScriptsFlushed => f.write_str("SCRIPT FLUSH x10"),
             Self::GroupsDestroyed => f.write_str("groups destroyed"),
             Self::WrongType => f.write_str("WRONGTYPE keys"),

@@ -33,6 +33,27 @@ pub async fn freeze(arena: &mut Arena) {
     arena.recovered().await;
 }
 
+pub async fn kill_primary(arena: &mut Arena) {
+    let group = arena.group.as_ref().expect("a group under Sentinel");
+    arena.say("replication is cut");
+    let from_ms = clock::epoch_ms();
+    group.cut_replication(&arena.cluster.redis);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    arena.say("the primary is killed");
+    let old = arena.cluster.redis.port();
+    arena.cluster.redis.kill();
+    let group = arena.group.as_ref().expect("a group under Sentinel");
+    group.mend_replication();
+    eventually(Duration::from_secs(30), "a promotion", async || {
+        group.primary_port().is_some_and(|port| port != old)
+    })
+    .await;
+    arena.say("the replica is promoted, and the old primary comes back as its replica");
+    arena.cluster.redis.restart();
+    arena.fleet.ledger.broken(from_ms, clock::epoch_ms());
+    arena.recovered().await;
+}
+
 pub async fn flush_scripts(arena: &mut Arena) {
     for _ in 0..10 {
         let _: () = arena.cluster.command(&["SCRIPT", "FLUSH"]).await;
