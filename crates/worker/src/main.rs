@@ -8,6 +8,7 @@ mod http;
 mod inbox;
 mod partition;
 mod stats;
+mod trim;
 mod work;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
     });
     service.lifecycle.spawn_vital("feed of the bare stream", feed::run(work.clone(), feed::Slot::Bare));
     service.lifecycle.spawn_vital("feed of the partitions", feed::run(work.clone(), feed::Slot::Numbered));
+    service.lifecycle.spawn_vital("trim", trim::run(work.clone()));
     service.lifecycle.spawn_vital("assignment", assignment::run(service.clone(), work.clone()));
     service
         .lifecycle

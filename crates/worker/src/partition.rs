@@ -29,7 +29,7 @@ pub enum Command {
 const MAX_ATTEMPTS: u32 = 3;
 /// Vehicles a lane keeps in memory; beyond it starts again from Redis.
 const MAX_VEHICLES: usize = 20_000;
-/// Time between two comparisons with Redis and trims of the partition.
+/// Time between two comparisons with Redis.
 const CARE_INTERVAL: Duration = Duration::from_secs(2);
 /// Wait before a commit or a read that failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
@@ -463,14 +463,16 @@ impl PartitionTask {
         commit
     }
 
-    /// Compares what is in memory with Redis, and trims. A Redis that came back without the last second of its log has
+    /// Compares what is in memory with Redis. A Redis that came back without the last second of its log has
     /// cursors that are behind ours: the entries after them want their answers again.
     async fn care(&mut self) {
         self.last_care = Instant::now();
         let mut rewind = false;
-        for fault in self.lanes.keys().copied().collect::<Vec<_>>() {
+        let faults: Vec<FaultType> = self.lanes.keys().copied().collect();
+        let rows = join_all(faults.iter().map(|fault| self.work.ownership.read(self.lane(*fault)))).await;
+        for (fault, row) in faults.into_iter().zip(rows) {
             let lane = self.lane(fault);
-            let (owner, cursor) = match self.work.ownership.read(lane).await {
+            let (owner, cursor) = match row {
                 Ok(row) => row,
                 Err(error) => {
                     tracing::debug!(%error, %lane, "the ownership cannot be read");
@@ -492,16 +494,6 @@ impl PartitionTask {
         }
         if rewind {
             self.rewind();
-        }
-        if self.lanes.is_empty() {
-            return;
-        }
-        let settings = &self.work.settings;
-        let partitions = self.work.topology.all().count() as u64;
-        let (limit_bytes, limit_ms) =
-            (settings.raw_retention_bytes / partitions, settings.raw_retention_s * 1_000);
-        if let Err(error) = self.work.janitor.trim_partition(self.partition, limit_bytes, limit_ms).await {
-            tracing::debug!(%error, partition = %self.partition, "trimming failed");
         }
     }
 }
