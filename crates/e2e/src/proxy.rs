@@ -9,8 +9,9 @@ use rand::{Rng, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// What the network does.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,28 +95,49 @@ enum Way {
     Back,
 }
 
+/// Carries one way: what was read waits in line until it is due.
 async fn carry(
-    mut from: OwnedReadHalf,
+    from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut network: watch::Receiver<Network>,
+    network: watch::Receiver<Network>,
     way: Way,
     seed: u64,
 ) {
-    let mut random = StdRng::seed_from_u64(seed);
+    let (line, mut waiting) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    // Whichever end gives up first ends the other through the line.
+    let write = async move {
+        while let Some((due, piece)) = waiting.recv().await {
+            tokio::time::sleep_until(due).await;
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(read(from, line, network, way, StdRng::seed_from_u64(seed)), write);
+}
+
+async fn read(
+    mut from: OwnedReadHalf,
+    line: mpsc::UnboundedSender<(Instant, Vec<u8>)>,
+    mut network: watch::Receiver<Network>,
+    way: Way,
+    mut random: StdRng,
+) {
     let mut piece = vec![0; 1 << 16];
-    loop {
-        let Ok(length @ 1..) = from.read(&mut piece).await else { return };
+    let mut last_due = Instant::now();
+    while let Ok(length @ 1..) = from.read(&mut piece).await {
         let now = *network.borrow();
+        let mut late = Duration::ZERO;
         match now {
             Network::Fine | Network::Reset => {}
             Network::Delay(mean_ms, spread_ms) => {
                 let ms = random.random_range(mean_ms.saturating_sub(spread_ms)..=mean_ms + spread_ms);
-                tokio::time::sleep(Duration::from_millis(ms)).await;
+                late = Duration::from_millis(ms);
             }
             Network::Loss(percent) => {
                 let mut timeout = RETRANSMISSION;
                 while random.random_range(0..100) < percent {
-                    tokio::time::sleep(timeout).await;
+                    late += timeout;
                     timeout *= 2;
                 }
             }
@@ -126,7 +148,9 @@ async fn carry(
                 return;
             }
         }
-        if to.write_all(&piece[..length]).await.is_err() {
+        // TCP keeps the order.
+        last_due = last_due.max(Instant::now() + late);
+        if line.send((last_due, piece[..length].to_vec())).is_err() {
             return;
         }
     }

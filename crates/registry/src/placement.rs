@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt;
+use redis::Script;
 use tokio::sync::Notify;
 use vtox_connection::{ConnectionManager, Endpoint};
 use vtox_protocol::Assignment;
@@ -15,12 +16,13 @@ use crate::{RegistryError, Result};
 #[derive(Clone)]
 pub struct Placement {
     connection: ConnectionManager,
+    assign: Script,
 }
 
 impl Placement {
     /// On a connection that does not block.
     pub fn new(connection: ConnectionManager) -> Self {
-        Self { connection }
+        Self { connection, assign: Script::new(include_str!("scripts/assign.lua")) }
     }
 
     /// Writes the assignments that changed and tells everybody.
@@ -29,16 +31,17 @@ impl Placement {
         changed: impl IntoIterator<Item = (&'a str, &'a Assignment)>,
         gone: impl IntoIterator<Item = &'a str>,
     ) -> Result<()> {
-        let mut pipeline = redis::pipe();
+        let changed: Vec<(&str, &Assignment)> = changed.into_iter().collect();
+        let mut call = self.assign.prepare_invoke();
+        call.key(ASSIGNMENTS).arg(changed.len());
         for (worker, assignment) in changed {
-            pipeline.hset(ASSIGNMENTS, worker, to_json(assignment)?).ignore();
+            call.arg(worker).arg(to_json(assignment)?);
         }
         for worker in gone {
-            pipeline.hdel(ASSIGNMENTS, worker).ignore();
+            call.arg(worker);
         }
-        pipeline.publish(PLACEMENT_CHANNEL, "assigned").ignore();
-        let () = pipeline.query_async(&mut self.connection.clone()).await?;
-        Ok(())
+        let _: u8 = call.invoke_async(&mut self.connection.clone()).await?;
+        self.notify("assigned").await
     }
 
     /// The assignment of a worker.

@@ -90,3 +90,19 @@ async fn a_new_placement_wakes_the_workers() {
     assert!(placement.all().await.unwrap().is_empty());
     watcher.abort();
 }
+
+#[tokio::test]
+async fn a_full_redis_still_knows_who_lives_who_leads_and_who_owns_what() {
+    let redis = RedisServer::start(&[]);
+    let connection = redis.connection().await;
+    let mut full = redis::cmd("CONFIG");
+    let () = full.arg("SET").arg("maxmemory").arg(1).query_async(&mut connection.clone()).await.unwrap();
+    let (registry, placement) = (Registry::new(connection.clone()), Placement::new(connection.clone()));
+    registry.heartbeat(&record("w1"), None).await.unwrap();
+    let lease = Lease::new(connection, LEADER, TERM);
+    assert_eq!(lease.take("a", Duration::from_secs(1), 0).await.unwrap().id, "a");
+    let assignment = Assignment { incarnation: "run".into(), grants: Vec::new() };
+    placement.write([("w1", &assignment), ("w2", &assignment)], []).await.unwrap();
+    placement.write([], ["w2"]).await.unwrap();
+    assert_eq!(placement.all().await.unwrap(), BTreeMap::from([("w1".to_owned(), assignment)]));
+}

@@ -12,6 +12,10 @@ use crate::{Result, StreamError};
 
 /// The topology in force: what is in Redis, else `wanted`, which then is in force for all.
 pub async fn agree(connection: &ConnectionManager, wanted: &Topology) -> Result<Topology> {
+    // Read first: a full Redis refuses every SET, and must not keep out the workers that would drain it.
+    if let Some(topology) = load(connection).await? {
+        return Ok(topology);
+    }
     let text = serde_json::to_string(wanted).map_err(|e| StreamError::Unexpected(e.to_string()))?;
     let _: Option<String> = redis::cmd("SET")
         .arg(keys::TOPOLOGY)

@@ -154,7 +154,10 @@ async fn a_target_of_the_wrong_type_is_found_before_the_first_write() {
 async fn a_full_redis_refuses_what_is_new_and_drains_what_is_there() {
     let c = Cluster::owned_by("t").await;
     let id = c.publish("m1").await;
+    let topology = Topology { partitions: 4, enabled: FaultSet::ALL };
+    topology::agree(&c.connection, &topology).await.unwrap();
     let _: () = c.query(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert_eq!(topology::agree(&c.connection, &topology).await.unwrap(), topology, "a worker can start");
     let refused = c.publisher.publish(Partition::Bare, &entry("m2"), true).await;
     assert!(matches!(refused, Err(StreamError::Refused(_))), "{refused:?}");
     assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, id)).await.unwrap(), Committed::Done);
