@@ -227,6 +227,12 @@ async fn kill_behind_a_cut(redis: &[&str], durability: &str) -> (Arc<Senders>, B
 fn assert_exact(balance: &Balance) {
     assert!(balance.expected > 0);
     assert_eq!(
+        (balance.two_owners, balance.counters.as_slice()),
+        (0, [].as_slice()),
+        "{:?}",
+        balance.examples
+    );
+    assert_eq!(
         (balance.lost, balance.duplicates, balance.out_of_order, balance.without_send),
         (0, 0, 0, 0),
         "of {} results expected",

@@ -59,7 +59,8 @@ impl SentinelGroup {
         format!("redis+sentinel://{}/{NAME}", sentinels.join(","))
     }
 
-    /// Cuts replication: what `primary` writes from now on reaches no replica, until [`Self::mend_replication`].
+    /// Cuts replication: what `primary`, the one of the start, writes from now on reaches no replica, until
+    /// [`Self::mend_replication`].
     pub fn cut_replication(&self, primary: &RedisServer) {
         // Credentials the primary does not know keep a replica from connecting again.
         self.each_replica(&["CONFIG", "SET", "masteruser", "cut", "masterauth", "cut"]);
