@@ -67,6 +67,8 @@ done)
 
 step cargo build --workspace --bins --locked
 
+step scripts/chaos.sh --quick
+
 announce "cargo test --workspace --locked"
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT

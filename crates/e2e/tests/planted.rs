@@ -87,6 +87,9 @@ impl Trouble {
     }
 }
 
+/// Where a bug shows.
+type Shows = fn(&Balance) -> u64;
+
 async fn balance_after(trouble: Trouble, bug: Option<Bug>) -> Balance {
     let _one = ONE_AT_A_TIME.lock().await;
     let mut environment = vec![("VTOX_CLUSTER__PARTITIONS", "8"), ("VTOX_WORKER__RAW_RETENTION_S", "0")];
@@ -108,7 +111,7 @@ async fn balance_after(trouble: Trouble, bug: Option<Bug>) -> Balance {
 }
 
 /// Without a bug the trouble leaves nothing to explain; with each bug it leaves what `shows` looks at.
-async fn only_bugs_show(trouble: Trouble, bugs: &[(Bug, fn(&Balance) -> u64)]) {
+async fn only_bugs_show(trouble: Trouble, bugs: &[(Bug, Shows)]) {
     let sound = balance_after(trouble, None).await;
     assert!(sound.is_exact() && sound.accepted > 100, "{:#?}", (&sound.examples, &sound.counters));
     for (bug, shows) in bugs {
@@ -119,7 +122,7 @@ async fn only_bugs_show(trouble: Trouble, bugs: &[(Bug, fn(&Balance) -> u64)]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_is_not_one_step() {
-    let bugs: [(Bug, fn(&Balance) -> u64); 2] =
+    let bugs: [(Bug, Shows); 2] =
         [(Bug::CursorBeforeResult, |b| b.lost), (Bug::StateOutsideCommit, |b| b.wrong)];
     only_bugs_show(Trouble::WorkerKilled, &bugs).await;
 }
