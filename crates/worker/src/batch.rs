@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use vtox_diagnosis::{FoldedState, Prepared, Thresholds, charts, follow, model_version};
 use vtox_protocol::{
-    DiagnosisResult, EntryId, FaultType, Message, MotorProfile, Status, Undecodable, VehicleId, Verdict,
-    decode_entry,
+    DiagnosisResult, EntryId, FaultType, Message, MotorProfile, Replay, Status, Undecodable, VehicleId,
+    Verdict, decode_entry, message_id_of, timestamp,
 };
 use vtox_service_kit::trace;
-use vtox_streams::Entry;
+use vtox_streams::{DeadLetter, Entry};
 
 /// What a lane keeps of a vehicle between batches.
 #[derive(Clone, Default)]
@@ -41,9 +41,9 @@ pub struct LaneJob {
 pub struct LaneOutput {
     /// Results, in stream order.
     pub results: Vec<DiagnosisResult>,
-    /// Dead letters, in stream order.
-    pub dead_letters: Vec<DeadLetter>,
-    /// Entries answered.
+    /// Dead letters, in stream order, each with the fields of its entry.
+    pub dead_letters: Vec<(DeadLetter, HashMap<String, Vec<u8>>)>,
+    /// Entries answered, or read over because they are replays for other fault types.
     pub entries: usize,
     /// Last of them.
     pub last: EntryId,
@@ -51,16 +51,6 @@ pub struct LaneOutput {
     pub diagnosing: Duration,
     /// Verdicts counted.
     pub verdicts: BTreeMap<Status, u64>,
-}
-
-/// An entry that got no diagnosis.
-pub struct DeadLetter {
-    /// Which entry.
-    pub entry: EntryId,
-    /// Whose, where that could be read.
-    pub vehicle_id: Option<VehicleId>,
-    /// Why.
-    pub reason: String,
 }
 
 /// Charts go out at most this often per vehicle and fault type, ms.
@@ -79,8 +69,7 @@ pub fn run(
         if !jobs.iter().any(|job| entry.id > job.cursor) {
             continue;
         }
-        let decoded = guarded("decoding", || decode_entry(stream, entry.id, &entry.fields))
-            .unwrap_or_else(|reason| Err(Undecodable { vehicle_id: None, reason }));
+        let (decoded, replay) = read(stream, entry);
         let _traced = decoded.as_ref().ok().and_then(|m| m.traceparent.as_deref()).map(|parent| {
             let span = tracing::info_span!("diagnose", entry = %entry.id);
             trace::continue_from(&span, parent);
@@ -94,8 +83,11 @@ pub fn run(
         for job in jobs.iter_mut().filter(|job| entry.id > job.cursor) {
             job.output.entries += 1;
             job.output.last = entry.id;
+            if replay.as_ref().is_some_and(|r| !r.faults.contains(job.fault)) {
+                continue;
+            }
             let answered = match &decoded {
-                Ok(message) => answer(job, message, prepared.as_ref(), entry.id, now_ms),
+                Ok(message) => answer(job, message, prepared.as_ref(), entry.id, replay.is_some(), now_ms),
                 Err(undecodable) => Err(undecodable.clone()),
             };
             match answered {
@@ -106,29 +98,56 @@ pub fn run(
                     job.output.results.push(DiagnosisResult {
                         vehicle_id: message.vehicle_id.clone(),
                         fault_type: job.fault,
-                        timestamp: vtox_protocol::timestamp::iso8601(now_ms),
+                        timestamp: timestamp::iso8601(now_ms),
                         verdict,
                         consumer_id: worker.to_owned(),
                         processing_time_s: took.as_secs_f64(),
                         original_message_id: entry.id,
                         message_id: message.message_id.clone(),
                         location: location.clone(),
+                        replay_of: replay.as_ref().map(|r| r.of),
                     });
                 }
                 Err(Undecodable { vehicle_id, reason }) => {
-                    job.output.dead_letters.push(DeadLetter { entry: entry.id, vehicle_id, reason });
+                    let letter = DeadLetter {
+                        stream: stream.to_owned(),
+                        entry: entry.id,
+                        fault: job.fault,
+                        vehicle_id: vehicle_id.map(|id| id.to_string()).unwrap_or_default(),
+                        message_id: Some(message_id_of(stream, entry.id, &entry.fields)),
+                        attempt: replay.as_ref().map_or(1, |r| r.attempt),
+                        original: replay.as_ref().map_or(entry.id, |r| r.of),
+                        reason,
+                        consumer_id: worker.to_owned(),
+                        timestamp: timestamp::iso8601(now_ms),
+                    };
+                    job.output.dead_letters.push((letter, entry.fields.clone()));
                 }
             }
         }
     }
 }
 
-/// The verdict of a lane on a message, with the vehicle's state moved on.
+/// The message of an entry, and for which fault types it is tried again, if it is.
+fn read(stream: &str, entry: &Entry) -> (Result<Message, Undecodable>, Option<Replay>) {
+    match Replay::from_fields(&entry.fields) {
+        Ok(replay) => {
+            let decoded = guarded("decoding", || decode_entry(stream, entry.id, &entry.fields))
+                .unwrap_or_else(|reason| Err(Undecodable { vehicle_id: None, reason }));
+            (decoded, replay)
+        }
+        Err(reason) => (Err(Undecodable { vehicle_id: None, reason }), None),
+    }
+}
+
+/// The verdict of a lane on a message, with the vehicle's state moved on. A replay is out of its place among the blocks of the vehicle: its
+/// verdict is that of the block alone, and the state stays.
 fn answer(
     job: &mut LaneJob,
     message: &Message,
     prepared: Option<&Prepared<'_>>,
     entry: EntryId,
+    replay: bool,
     now_ms: u64,
 ) -> Result<(Verdict, Duration), Undecodable> {
     let dead = |reason: String| Undecodable { vehicle_id: Some(message.vehicle_id.clone()), reason };
@@ -138,16 +157,18 @@ fn answer(
     let vehicle = job.vehicles.entry(message.vehicle_id.clone()).or_default();
     let began = Instant::now();
     let fault = job.fault;
+    let fresh = FoldedState::default();
+    let previous = if replay { &fresh } else { &vehicle.folded };
     let (mut verdict, folded) = match (&message.block, prepared) {
         (Ok(_), Some(prepared)) => {
-            guarded("diagnosing", || follow(prepared, fault, &vehicle.folded)).map_err(dead)?
+            guarded("diagnosing", || follow(prepared, fault, previous)).map_err(dead)?
         }
         (block, _) => {
             let reason = block.as_ref().err().cloned().unwrap_or_default();
-            (insufficient(fault, reason), vehicle.folded.after_unreadable())
+            (insufficient(fault, reason), previous.after_unreadable())
         }
     };
-    let changed = folded.status() != vehicle.folded.status();
+    let changed = folded.status() != previous.status();
     let shown = matches!(verdict.status, Status::Warning | Status::Fault)
         || (verdict.status.is_evidence() && changed);
     if let Some(prepared) = prepared
@@ -157,7 +178,9 @@ fn answer(
         verdict.charts = guarded("drawing", || charts(prepared, fault)).ok();
         vehicle.charts_ms = now_ms;
     }
-    vehicle.folded = folded;
+    if !replay {
+        vehicle.folded = folded;
+    }
     Ok((verdict, began.elapsed()))
 }
 
@@ -232,7 +255,7 @@ mod tests {
         jobs[0].poison = Some(EntryId { ms: 4, seq: 0 });
         run("motor_raw_data", &entries, &mut jobs, &Thresholds::default(), "w", 5_000);
         let ids = |o: &LaneOutput| o.results.iter().map(|r| r.original_message_id.ms).collect::<Vec<_>>();
-        let dead = |o: &LaneOutput| o.dead_letters.iter().map(|d| d.entry.ms).collect::<Vec<_>>();
+        let dead = |o: &LaneOutput| o.dead_letters.iter().map(|(d, _)| d.entry.ms).collect::<Vec<_>>();
         assert_eq!((ids(&jobs[0].output), dead(&jobs[0].output)), (vec![1, 3], vec![2, 4]));
         assert_eq!((ids(&jobs[1].output), dead(&jobs[1].output)), (vec![3, 4], vec![]));
         assert_eq!(jobs[0].output.entries, 4);
@@ -240,7 +263,58 @@ mod tests {
         let empty = &jobs[0].output.results[1];
         assert_eq!(empty.verdict.status, Status::InsufficientData);
         assert!(empty.verdict.reason.as_deref().unwrap().contains("data is missing"));
-        assert!(jobs[0].output.dead_letters[0].reason.contains("sensor_data cannot be read"));
+        let (letter, raw) = &jobs[0].output.dead_letters[0];
+        assert!(letter.reason.contains("sensor_data cannot be read"));
+        assert_eq!((letter.attempt, letter.message().as_str()), (1, "motor_raw_data/2-0"));
+        assert_eq!(raw, &entries[1].fields);
+    }
+
+    #[test]
+    fn a_replay_is_answered_by_the_fault_types_it_names_and_changes_no_state() {
+        let text = r#"{"data":[{"Ia":1}],"sampling_rate":8000,"insulation_resistance":0.1}"#;
+        let fine = text.replace("0.1", "900");
+        let replay = |ms, text: &str, faults: &str| {
+            let mut entry = entry(ms, text);
+            for (name, value) in
+                [("replay", faults), ("replay_of", "1-0"), ("attempt", "2"), ("message_id", "m")]
+            {
+                entry.fields.insert(name.to_owned(), value.as_bytes().to_vec());
+            }
+            entry
+        };
+        let mut jobs = [job(FaultType::Insulation, 0), job(FaultType::Bearing, 0)];
+        run("motor_raw_data", &[entry(1, &fine)], &mut jobs, &Thresholds::default(), "w", 5_000);
+        let vehicle = VehicleId::new("V1").unwrap();
+        let states = |jobs: &[LaneJob; 2]| jobs.each_ref().map(|j| j.vehicles[&vehicle].folded.clone());
+        let before = states(&jobs);
+        assert_eq!(before[0].blocks(), (1, 0));
+        for job in &mut jobs {
+            job.cursor = EntryId { ms: 1, seq: 0 };
+            job.output = LaneOutput::default();
+        }
+        let again = [
+            replay(2, text, "insulation"),
+            replay(3, "not json", "insulation"),
+            replay(4, text, "bearing,unknown"),
+            replay(5, "not json", "turn_fault"),
+        ];
+        run("motor_raw_data", &again, &mut jobs, &Thresholds::default(), "w", 5_000);
+        assert_eq!(states(&jobs), before);
+        let [insulation, bearing] = jobs.map(|j| j.output);
+        assert_eq!((insulation.entries, insulation.last.ms), (4, 5));
+        assert_eq!((bearing.entries, bearing.last.ms), (4, 5));
+        assert_eq!((insulation.results.len(), bearing.results.len()), (1, 0));
+        let result = &insulation.results[0];
+        assert_eq!((result.message_id.as_str(), result.original_message_id.ms), ("m", 2));
+        assert_eq!(
+            (result.replay_of, result.verdict.status),
+            (Some(EntryId { ms: 1, seq: 0 }), Status::Fault)
+        );
+        let (letter, _) = &insulation.dead_letters[0];
+        assert_eq!((letter.entry.ms, letter.original.ms, letter.attempt), (3, 1, 2));
+        // What no fault type can be read from is everybody's.
+        assert_eq!((insulation.dead_letters.len(), bearing.dead_letters.len()), (2, 1));
+        assert!(bearing.dead_letters[0].0.reason.contains("field replay"));
     }
 
     #[test]

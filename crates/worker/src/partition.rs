@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use vtox_protocol::keys::{self, Partition};
 use vtox_protocol::{EntryId, FaultType, Grant, VehicleId};
 use vtox_service_kit::clock;
-use vtox_streams::{Commit, Committed, Lane, Log, StreamError, load_states};
+use vtox_streams::{Commit, Committed, DeadLetters, Lane, Log, StreamError, load_states};
 
 use crate::batch::{self, LaneJob, LaneOutput, VehicleState};
 use crate::feed::waiting_bytes;
@@ -435,23 +435,13 @@ impl PartitionTask {
         for result in &output.results {
             commit.append(keys::RESULTS, result.fields());
         }
-        for letter in &output.dead_letters {
-            commit.append(
-                keys::DEAD_LETTERS,
-                [
-                    ("stream", self.partition.stream()),
-                    ("entry_id", letter.entry.to_string()),
-                    ("fault_type", job.fault.to_string()),
-                    ("vehicle_id", letter.vehicle_id.as_ref().map(ToString::to_string).unwrap_or_default()),
-                    ("reason", letter.reason.clone()),
-                    ("consumer_id", self.work.id.clone()),
-                    ("timestamp", clock::timestamp()),
-                ],
-            );
+        for (letter, raw) in &output.dead_letters {
+            commit.append(keys::DEAD_LETTERS, letter.fields(raw));
         }
         let states = output
             .results
             .iter()
+            .filter(|r| r.replay_of.is_none())
             .map(|r| &r.vehicle_id)
             .collect::<std::collections::BTreeSet<_>>()
             .into_iter()
@@ -499,6 +489,27 @@ impl PartitionTask {
             (settings.raw_retention_bytes / partitions, settings.raw_retention_s * 1_000);
         if let Err(error) = self.work.janitor.trim_partition(self.partition, limit_bytes, limit_ms).await {
             tracing::debug!(%error, partition = %self.partition, "trimming failed");
+        }
+        if self.partition == Partition::Bare {
+            self.trim_dead_letters().await;
+        }
+    }
+
+    async fn trim_dead_letters(&self) {
+        let settings = &self.work.settings;
+        let (limit_bytes, limit_ms) =
+            (settings.dead_letter_retention_bytes, settings.dead_letter_retention_s * 1_000);
+        let trimmed = async {
+            let keep_from_ms = self.work.janitor.redis_now_ms().await?.saturating_sub(limit_ms);
+            DeadLetters::new(self.work.redis.control.clone()).trim(limit_bytes, keep_from_ms).await
+        };
+        match trimmed.await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!(
+                count,
+                "dead letters were dropped: they exceeded dead_letter_retention_s or dead_letter_retention_bytes"
+            ),
+            Err(error) => tracing::debug!(%error, "dead letters could not be trimmed"),
         }
     }
 }
