@@ -165,9 +165,7 @@ async fn show(letters: &DeadLetters, id: EntryId, as_json: bool) -> anyhow::Resu
         let mut shown = json_of(id, &letter);
         shown["kept"] = kept.into();
         shown["replayable"] = entry.is_some().into();
-        shown["fields"] = entry.map_or(Value::Null, |entry| {
-            summary(&entry).into_iter().map(|(name, text)| (name, text.into())).collect()
-        });
+        shown["fields"] = entry.map_or(Value::Null, |entry| summary(&entry).into_iter().collect());
         outln!("{shown}");
         return Ok(ExitCode::SUCCESS);
     }
