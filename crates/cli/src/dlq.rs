@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use redis::aio::ConnectionManager;
 use serde_json::{Value, json};
+use vtox_protocol::keys::Partition;
 use vtox_protocol::{EntryId, FaultSet, FaultType, timestamp};
 use vtox_service_kit::config::Settings;
 use vtox_streams::{DeadLetter, DeadLetters, Entry, Refusal, Replays, topology};
@@ -204,6 +205,12 @@ async fn replay(
         );
     }
     let (mut replayed, mut failed) = (0, 0);
+    for (id, letter) in &found {
+        if Partition::of_stream(&letter.stream).is_none() {
+            failed += 1;
+            outln!("{id}: not replayed: {:?} is no raw stream; `vtox dlq drop {id}`", letter.stream);
+        }
+    }
     for retry in Replays::of_letters(&found) {
         let outcome = replays.run(&retry).await?;
         if let Some(entry) = outcome.entry {

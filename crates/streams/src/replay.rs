@@ -252,15 +252,16 @@ impl Replays {
                 let answered = results.contains(&(message_id.clone(), fault));
                 let letter = letters.get(&(latest, fault)).copied();
                 plan.answered += usize::from(answered);
-                if selection.again {
-                    faults.push(RetriedFault { fault, follows: None, letter });
-                } else if answered {
-                } else if cursors.get(&fault).is_none_or(|cursor| latest > *cursor) {
+                let follows = (!selection.again).then_some(latest);
+                let waiting = cursors.get(&fault).is_none_or(|cursor| latest > *cursor);
+                if follows.is_none() {
+                    faults.push(RetriedFault { fault, follows, letter });
+                } else if !answered && waiting {
                     plan.waiting += 1;
-                } else if unknown && letter.is_none() {
+                } else if !answered && unknown && letter.is_none() {
                     is_unknown = true;
-                } else {
-                    faults.push(RetriedFault { fault, follows: Some(latest), letter });
+                } else if !answered {
+                    faults.push(RetriedFault { fault, follows, letter });
                 }
             }
             plan.unknown += usize::from(is_unknown);
@@ -362,9 +363,12 @@ impl Replays {
             .arg(1)
             .query_async(&mut connection)
             .await?;
-        // An empty one has nothing of any time that was.
         let first = first.ids.first().and_then(|e| e.id.parse::<EntryId>().ok());
-        Ok(Some(first.map_or(u64::MAX - CLOCKS_APART_MS, |id| id.ms)))
+        let last: EntryId = match info.get("last-generated-id") {
+            Some(redis::Value::BulkString(id)) => String::from_utf8_lossy(id).parse().unwrap_or_default(),
+            _ => EntryId::ZERO,
+        };
+        Ok(Some(first.map_or(last.ms + 1, |id| id.ms)))
     }
 }
 
