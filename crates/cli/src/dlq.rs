@@ -1,5 +1,7 @@
 //! `vtox dlq`: entries that got no diagnosis.
 
+mod show;
+
 use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
@@ -7,9 +9,9 @@ use clap::{Args, Subcommand};
 use redis::aio::ConnectionManager;
 use serde_json::{Value, json};
 use vtox_protocol::keys::Partition;
-use vtox_protocol::{EntryId, FaultSet, FaultType, timestamp};
+use vtox_protocol::{EntryId, FaultSet, FaultType};
 use vtox_service_kit::config::Settings;
-use vtox_streams::{DeadLetter, DeadLetters, Entry, Refusal, Replays, topology};
+use vtox_streams::{DeadLetter, DeadLetters, Refusal, Replays, topology};
 
 use crate::output::outln;
 use crate::replay::{connect, remember};
@@ -64,7 +66,7 @@ struct Filter {
 #[derive(Args)]
 struct Which {
     /// Ids of dead letters, as `list` shows them.
-    #[arg(value_name = "ID", required_unless_present = "all")]
+    #[arg(value_name = "ID")]
     ids: Vec<EntryId>,
     /// All that the filters let through.
     #[arg(long, conflicts_with = "ids")]
@@ -81,7 +83,7 @@ pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<E
     let letters = DeadLetters::new(connection.clone());
     match &arguments.action {
         Action::List { filter, json, limit } => list(&letters, filter, *json, *limit).await,
-        Action::Show { id, json } => show(&letters, *id, *json).await,
+        Action::Show { id, json } => show::run(&letters, *id, *json).await,
         Action::Replay(which) => {
             let replays = Replays::new(connection.clone(), remember(settings));
             replay(&connection, &letters, &replays, which).await
@@ -100,6 +102,10 @@ impl Filter {
 
 impl Which {
     async fn read(&self, letters: &DeadLetters) -> anyhow::Result<Vec<Letter>> {
+        ensure!(
+            self.all || !self.ids.is_empty(),
+            "which dead letters? Give the ids that `vtox dlq list` shows, or --all"
+        );
         let mut found = self.filter.read(letters).await?;
         if !self.all {
             let missing: Vec<String> = self
@@ -150,46 +156,6 @@ async fn list(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(letters: &DeadLetters, id: EntryId, as_json: bool) -> anyhow::Result<ExitCode> {
-    let (letter, copy) = letters
-        .get(id)
-        .await?
-        .with_context(|| format!("there is no dead letter {id}; `vtox dlq list` shows those there are"))?;
-    let raw = letters.raw_entry(&letter).await?;
-    let kept = match (&raw, &copy) {
-        (Some(_), _) => "in the raw stream",
-        (None, Some(_)) => "as a copy in the dead letter",
-        (None, None) => "nowhere: it is older than worker.raw_retention_s and was too large for a copy",
-    };
-    let entry = raw.or(copy);
-    if as_json {
-        let mut shown = json_of(id, &letter);
-        shown["kept"] = kept.into();
-        shown["replayable"] = entry.is_some().into();
-        shown["fields"] = entry.map_or(Value::Null, |entry| summary(&entry).into_iter().collect());
-        outln!("{shown}");
-        return Ok(ExitCode::SUCCESS);
-    }
-    for (name, text) in [
-        ("dead letter", id.to_string()),
-        ("reason", letter.reason.clone()),
-        ("fault type", letter.fault.to_string()),
-        ("vehicle", some_or_dash(&letter.vehicle_id).to_owned()),
-        ("message", letter.message().to_string()),
-        ("attempt", letter.attempt.to_string()),
-        ("given up", format!("{} by {}", letter.timestamp, some_or_dash(&letter.consumer_id))),
-        ("accepted", timestamp::iso8601(letter.original.ms)),
-        ("entry", format!("{} {}", letter.stream, letter.entry)),
-        ("kept", kept.to_owned()),
-    ] {
-        outln!("{name:<12} {text}");
-    }
-    for (name, text) in entry.iter().flat_map(summary) {
-        outln!("  {name:<12} {text}");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 async fn replay(
     connection: &ConnectionManager,
     letters: &DeadLetters,
@@ -232,7 +198,7 @@ pub fn why(refusal: Refusal) -> &'static str {
         Refusal::Gone => "its dead letter was replayed or dropped meanwhile",
         Refusal::Superseded => "a later attempt was made; `vtox dlq drop` this letter",
         Refusal::NotKept => {
-            "the entry is older than worker.raw_retention_s and was too large for a copy; send the block again"
+            "the raw stream no longer has the entry (worker.raw_retention_s), and there is no copy; send the block again"
         }
     }
 }
@@ -272,43 +238,4 @@ fn json_of(id: EntryId, letter: &DeadLetter) -> Value {
         "consumer_id": letter.consumer_id,
         "timestamp": letter.timestamp,
     })
-}
-
-/// The fields of an entry by name: short text as it is, of the rest the beginning and the size.
-fn summary(entry: &Entry) -> Vec<(String, String)> {
-    const SHOWN_CHARS: usize = 80;
-    let mut fields: Vec<(String, String)> = entry
-        .fields
-        .iter()
-        .map(|(name, value)| {
-            let summary = match std::str::from_utf8(value) {
-                Ok(text) if text.chars().count() <= SHOWN_CHARS && !text.contains(char::is_control) => {
-                    text.to_owned()
-                }
-                Ok(text) => {
-                    let start: String = text.chars().take(SHOWN_CHARS).filter(|c| !c.is_control()).collect();
-                    format!("{start}... ({} bytes)", value.len())
-                }
-                Err(_) => format!("binary ({} bytes)", value.len()),
-            };
-            (name.clone(), summary)
-        })
-        .collect();
-    fields.sort_unstable();
-    fields
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn large_and_binary_fields_are_summarised() {
-        let fields = [("a", vec![b'x'; 200]), ("b", vec![0xff, 0xfe]), ("c", b"short".to_vec())];
-        let entry =
-            Entry { id: EntryId::ZERO, fields: fields.into_iter().map(|(n, v)| (n.to_owned(), v)).collect() };
-        let texts: Vec<String> = summary(&entry).into_iter().map(|(_, text)| text).collect();
-        assert!(texts[0].starts_with("xxx") && texts[0].ends_with("x... (200 bytes)"), "{texts:?}");
-        assert_eq!(texts[1..], ["binary (2 bytes)", "short"]);
-    }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vtox_e2e::{Cluster, ONE_AT_A_TIME, eventually, program};
+use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, eventually, ids, program};
 use vtox_protocol::keys::{DEAD_LETTERS, RAW, RESULTS, VEHICLE_HEALTH};
 use vtox_protocol::{FaultSet, FaultType};
 
@@ -164,4 +164,27 @@ async fn a_replay_brings_exactly_the_results_that_are_missing() {
     );
     settled(&cluster, RESULTS, so_far + MESSAGES + MESSAGES + 1).await;
     assert!(refused(&cluster, &["replay", "--vehicle", "V", "--from", "soon"]).contains("ISO 8601"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replaying_while_vehicles_send_and_a_worker_dies_repeats_nothing() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut cluster = Cluster::start(&[], &[("VTOX_CLUSTER__PARTITIONS", "4")], &["all", "all"]).await;
+    let load = Load { vehicles: 12, interval: Duration::from_millis(150) };
+    let fleet = Fleet::start(&cluster.gateway(), &cluster.redis.url(), load).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut had_results = 0;
+    for (n, vehicle) in ids(load.vehicles).iter().cycle().take(72).enumerate() {
+        if n == 12 {
+            cluster.service("worker-2").kill();
+        }
+        let replayed = text(&cluster, &["replay", "--vehicle", vehicle, "--from", "-1m"]);
+        assert!(replayed.contains("replayed 0 results"), "{replayed}");
+        let left_out = replayed.lines().last().unwrap();
+        had_results += left_out.split_whitespace().nth(2).unwrap().parse::<u64>().unwrap();
+    }
+    assert!(had_results > 1_000, "{had_results}");
+    let balance = fleet.settle().await;
+    assert!(balance.expected > 1_000 && balance.results == balance.expected, "{}", balance.expected);
+    assert_eq!((balance.lost, balance.duplicates, balance.out_of_order, balance.without_send), (0, 0, 0, 0));
 }
