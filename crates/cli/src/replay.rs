@@ -9,7 +9,7 @@ use clap::Args;
 use redis::aio::ConnectionManager;
 use vtox_protocol::{FaultSet, FaultType, VehicleId, timestamp};
 use vtox_service_kit::config::Settings;
-use vtox_streams::{Janitor, Plan, Replays, Selection, topology};
+use vtox_streams::{Janitor, Plan, Refusal, Replays, Selection, topology};
 
 use crate::dlq::why;
 use crate::output::outln;
@@ -108,21 +108,28 @@ pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<E
     if selection.again {
         outln!("{} results that are committed will be repeated", plan.answered);
     }
-    let (mut results, mut messages, mut refused) = (0, 0, 0);
+    let (mut results, mut messages, mut taken, mut lost) = (0, 0, 0, 0);
     for retry in &plan.retries {
         let outcome = replays.run(retry).await?;
         results += outcome.faults.len();
         messages += usize::from(outcome.entry.is_some());
         for (fault, refusal) in outcome.refused {
-            refused += 1;
-            outln!("{}, {fault}: not replayed: {}", retry.message_id, why(refusal));
+            match refusal {
+                Refusal::Gone | Refusal::Superseded => taken += 1,
+                Refusal::NotKept => {
+                    lost += 1;
+                    outln!("{}, {fault}: not replayed: {}", retry.message_id, why(refusal));
+                }
+            }
         }
     }
     outln!("replayed {results} results of {messages} messages, of {} in that time", plan.messages);
     if !selection.again {
-        outln!("left out: {} have a result, {} wait for one", plan.answered, plan.waiting);
+        outln!("left out: {} have a result, {} wait for one", plan.answered, plan.waiting + taken);
+    } else if taken > 0 {
+        outln!("left out: {taken} were replayed by somebody else meanwhile");
     }
-    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn select(arguments: &Arguments, connection: &ConnectionManager) -> anyhow::Result<Selection> {
