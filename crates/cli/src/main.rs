@@ -1,11 +1,13 @@
 //! The command line: runs a cluster on one machine, shows it, simulates a fleet, diagnoses files.
 
 mod diagnose;
+mod dlq;
 mod doctor;
 mod evaluate;
 mod faults;
 mod motor;
 mod output;
+mod replay;
 mod simulate;
 mod status;
 mod tail;
@@ -49,6 +51,10 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Show or change which fault types are diagnosed.
     Faults(faults::Arguments),
+    /// Show, replay or drop entries that got no diagnosis.
+    Dlq(dlq::Arguments),
+    /// Diagnose messages again that were answered without a result, as by a fault type that was disabled.
+    Replay(replay::Arguments),
     /// Show every setting with its default.
     Config,
 }
@@ -85,6 +91,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Evaluate(arguments) => evaluate::run(&arguments, &thresholds()?),
         Command::Doctor(arguments) => doctor::run(&arguments, &settings()?).await,
         Command::Faults(arguments) => faults::run(&arguments, &settings()?).await,
+        Command::Dlq(arguments) => dlq::run(&arguments, &settings()?).await,
+        Command::Replay(arguments) => replay::run(&arguments, &settings()?).await,
         Command::Config => {
             outln!("{}", config::documented_defaults().trim_end());
             Ok(ExitCode::SUCCESS)

@@ -56,6 +56,7 @@ fn differing_of(book: &Book, answers: &[&Answer]) -> Vec<String> {
                 original_message_id: entry,
                 message_id: vtox_protocol::MessageId::mint(0),
                 location: None,
+                replay_of: None,
             };
             let fields = expected.fields();
             let said = digest(|name| {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::codec::{BlockError, decode_binary, decode_json, encode_binary};
-use crate::{EntryId, MessageId, SignalBlock, VehicleId};
+use crate::{EntryId, FaultSet, MessageId, SignalBlock, VehicleId};
 
 /// Value of `data_type` of every raw entry.
 pub const DATA_TYPE: &str = "motor_sensor_data";
@@ -97,7 +97,7 @@ pub fn decode_entry(
     id: EntryId,
     fields: &HashMap<String, Vec<u8>>,
 ) -> Result<Message, Undecodable> {
-    let text = |name: &str| fields.get(name).and_then(|v| std::str::from_utf8(v).ok());
+    let text = |name: &str| text_of(fields, name);
     let vehicle_id = match text("vehicle_id").map(VehicleId::new) {
         Some(Ok(id)) => id,
         Some(Err(e)) => {
@@ -122,11 +122,84 @@ pub fn decode_entry(
     };
     Ok(Message {
         vehicle_id,
-        message_id: text("message_id")
-            .and_then(MessageId::from_wire)
-            .unwrap_or_else(|| MessageId::from_entry(stream, id)),
+        message_id: message_id_of(stream, id, fields),
         timestamp: text("timestamp").unwrap_or_default().to_owned(),
         block,
         traceparent: text("traceparent").map(str::to_owned),
     })
+}
+
+/// Identity of the message in a raw entry, also of one that cannot be decoded.
+pub fn message_id_of(stream: &str, id: EntryId, fields: &HashMap<String, Vec<u8>>) -> MessageId {
+    text_of(fields, "message_id")
+        .and_then(MessageId::from_wire)
+        .unwrap_or_else(|| MessageId::from_entry(stream, id))
+}
+
+/// What the copy of a raw entry that is tried again says beside the fields of the original: fields `replay`, `replay_of`
+/// and `attempt`. A fault type that is not named reads over the copy without an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// Fault types that answer it.
+    pub faults: FaultSet,
+    /// The entry as it was accepted: its place among the messages of the vehicle.
+    pub of: EntryId,
+    /// Which attempt on the message this is; the first was 1.
+    pub attempt: u32,
+}
+
+impl Replay {
+    /// Reads the fields; none in an entry that is no replay.
+    ///
+    /// # Errors
+    /// Which of the three fields cannot be read.
+    pub fn from_fields(fields: &HashMap<String, Vec<u8>>) -> Result<Option<Self>, String> {
+        if !fields.contains_key("replay") {
+            return Ok(None);
+        }
+        let text =
+            |name: &str| text_of(fields, name).ok_or_else(|| format!("field {name} is missing or not UTF-8"));
+        Ok(Some(Self {
+            faults: text("replay")?.parse().map_err(|e| format!("field replay: {e}"))?,
+            of: text("replay_of")?.parse().map_err(|e| format!("field replay_of: {e}"))?,
+            attempt: text("attempt")?.parse().map_err(|e| format!("field attempt: {e}"))?,
+        }))
+    }
+}
+
+fn text_of<'a>(fields: &'a HashMap<String, Vec<u8>>, name: &str) -> Option<&'a str> {
+    fields.get(name).and_then(|v| std::str::from_utf8(v).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FaultType;
+
+    fn fields(pairs: &[(&str, &str)]) -> HashMap<String, Vec<u8>> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), v.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn a_replay_is_read_and_a_broken_one_is_refused() {
+        assert_eq!(Replay::from_fields(&fields(&[("vehicle_id", "V")])), Ok(None));
+        let replay = [("replay", "bearing,insulation"), ("replay_of", "5-1"), ("attempt", "2")];
+        let faults = FaultSet::EMPTY.with(FaultType::Bearing).with(FaultType::Insulation);
+        let expected = Replay { faults, of: EntryId { ms: 5, seq: 1 }, attempt: 2 };
+        assert_eq!(Replay::from_fields(&fields(&replay)), Ok(Some(expected)));
+        for (at, name) in ["replay", "replay_of", "attempt"].into_iter().enumerate() {
+            let mut broken = replay;
+            broken[at].1 = "x";
+            let reason = Replay::from_fields(&fields(&broken)).unwrap_err();
+            assert!(reason.contains(&format!("field {name}:")), "{reason}");
+        }
+        assert!(Replay::from_fields(&fields(&replay[..2])).unwrap_err().contains("attempt is missing"));
+    }
+
+    #[test]
+    fn an_entry_without_a_message_id_is_called_by_its_place() {
+        let id = EntryId { ms: 5, seq: 1 };
+        assert_eq!(message_id_of("motor_raw_data", id, &fields(&[])).as_str(), "motor_raw_data/5-1");
+        assert_eq!(message_id_of("s", id, &fields(&[("message_id", "m-1")])).as_str(), "m-1");
+    }
 }

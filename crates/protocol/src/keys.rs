@@ -131,6 +131,20 @@ impl Partition {
         format!("vtox:{}:seen:{message_id}", self.tag())
     }
 
+    /// Hash fault type to the entry that last tried a message again, and `attempt`, their number.
+    pub fn replayed(self, message_id: &crate::MessageId) -> String {
+        format!("vtox:{}:replayed:{message_id}", self.tag())
+    }
+
+    /// The partition of a stream; none where the name is not one of ours.
+    pub fn of_stream(stream: &str) -> Option<Self> {
+        let partition = match stream.rsplit_once(':') {
+            None => Self::Bare,
+            Some((_, number)) => Self::Numbered(number.parse().ok()?),
+        };
+        (partition.stream() == stream).then_some(partition)
+    }
+
     /// Hash tag shared by all keys of the partition, so that its commits stay on one slot. The tag of
     /// the bare stream hashes to the slot of its bare name.
     const fn tag(self) -> &'static str {
@@ -194,6 +208,11 @@ mod tests {
         assert_eq!(p.stream(), "motor_raw_data:{vtox-0}:17");
         assert_eq!(p.ownership(FaultType::Bearing), "vtox:{vtox-0}:owner:bearing:17");
         assert_eq!(Partition::Bare.state(FaultType::Bearing), "vtox:{motor_raw_data}:state:bearing:bare");
+        assert_eq!(Partition::of_stream(&p.stream()), Some(p));
+        assert_eq!(Partition::of_stream(RAW), Some(Partition::Bare));
+        for other in ["", "results", "motor_raw_data:{vtox-0}:x", "motor_raw_data:17"] {
+            assert_eq!(Partition::of_stream(other), None);
+        }
     }
 
     #[test]

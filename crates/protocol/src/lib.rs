@@ -23,7 +23,7 @@ mod verdict;
 
 pub use block::{Channel, SignalBlock};
 pub use clock::SamplingClock;
-pub use entry::{DATA_TYPE, Message, Payload, RawEntry, Undecodable, decode_entry};
+pub use entry::{DATA_TYPE, Message, Payload, RawEntry, Replay, Undecodable, decode_entry, message_id_of};
 pub use fault::{FaultSet, FaultType, UnknownFaultType};
 pub use health::{FaultState, FaultSummary, OverallHealth, OverallStatus, VehicleHealth};
 pub use message::{EntryId, InvalidEntryId, MAX_MESSAGE_ID_BYTES, MessageId};

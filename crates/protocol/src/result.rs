@@ -25,6 +25,8 @@ pub struct DiagnosisResult {
     pub message_id: MessageId,
     /// `location` from the sender's metadata, where it gave one.
     pub location: Option<String>,
+    /// Of a replay: the entry as it was accepted.
+    pub replay_of: Option<EntryId>,
 }
 
 /// An entry of the results stream that is no result.
@@ -55,6 +57,9 @@ impl DiagnosisResult {
         ];
         if let Some(location) = &self.location {
             fields.push(("location", location.clone()));
+        }
+        if let Some(original) = self.replay_of {
+            fields.push(("replay_of", original.to_string()));
         }
         fields
     }
@@ -97,7 +102,13 @@ impl DiagnosisResult {
                 .map_err(|_| MalformedResult("original_message_id"))?,
             message_id: MessageId::from_wire(get("message_id")?).ok_or(MalformedResult("message_id"))?,
             location: text("location"),
+            replay_of: text("replay_of").and_then(|t| t.parse().ok()),
         })
+    }
+
+    /// The entry that says where the signals belong among those of the vehicle: what is newer here is newer.
+    pub fn accepted_as(&self) -> EntryId {
+        self.replay_of.unwrap_or(self.original_message_id)
     }
 }
 
@@ -167,6 +178,7 @@ mod tests {
             original_message_id: "5-1".parse().unwrap(),
             message_id: MessageId::from_wire("m-1").unwrap(),
             location: None,
+            replay_of: None,
         }
     }
 
@@ -186,6 +198,10 @@ mod tests {
         let map: HashMap<String, String> =
             result().fields().into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         assert_eq!(DiagnosisResult::from_fields(&map), Ok(result()));
+        assert_eq!(result().accepted_as(), result().original_message_id);
+        let replayed = DiagnosisResult { replay_of: "3-0".parse().ok(), ..result() };
+        let map_of_replay = replayed.fields().into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        assert_eq!(DiagnosisResult::from_fields(&map_of_replay).map(|r| r.accepted_as().ms), Ok(3));
         let mut broken = map;
         broken.insert("score".into(), "NaN".into());
         assert_eq!(DiagnosisResult::from_fields(&broken), Err(MalformedResult("score")));

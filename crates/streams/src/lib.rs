@@ -20,26 +20,34 @@
 //! Poison: when an owner dies holding a lane, the lane is marked `suspect`. The next owner runs its first entries one
 //! at a time, counting an attempt before each; an entry that took three owners with it is answered with
 //! a dead letter. A commit clears the mark. A planned hand-over never sets it.
+//!
+//! Again: [`Replays`] appends a copy of an entry under the same message id, named for the fault types that are to answer
+//! it, once per attempt before it.
 
 pub mod topology;
 pub mod views;
 
 mod backlog;
 mod commit;
+mod dead_letters;
 mod error;
 mod ownership;
 mod planted;
 mod publish;
 mod read;
+mod replay;
 mod replication;
+mod scan;
 mod state;
 
 pub use backlog::{Backlog, Janitor, PartitionBacklog, Progress};
 pub use commit::{Commit, Committed, Committer, Log};
+pub use dead_letters::{DeadLetter, DeadLetters};
 pub use error::{Result, StreamError};
 pub use ownership::{Granted, Lane, Ownership, OwnershipRow};
 pub use planted::Bug;
 pub use publish::{Accepted, Durability, Publisher};
 pub use read::{Entry, Reader};
+pub use replay::{Plan, Refusal, Replayed, Replays, RetriedFault, Retry, Selection};
 pub use replication::Replication;
 pub use state::load_states;

@@ -46,7 +46,7 @@ impl Batch {
         let newer = states
             .get(&result.fault_type)
             .and_then(|s| s.original_message_id.parse::<EntryId>().ok())
-            .is_none_or(|known| known <= result.original_message_id);
+            .is_none_or(|known| known <= result.accepted_as());
         // A block that allows no verdict says nothing against what is known.
         let says_less = result.verdict.status == Status::InsufficientData
             && states.get(&result.fault_type).is_some_and(|s| s.status.is_evidence());
@@ -60,7 +60,7 @@ impl Batch {
                 score: result.verdict.score,
                 timestamp: result.timestamp.clone(),
                 message_id: result.message_id.to_string(),
-                original_message_id: result.original_message_id.to_string(),
+                original_message_id: result.accepted_as().to_string(),
             },
         );
         touched.health.overall_health = OverallHealth::of(states);
@@ -104,6 +104,7 @@ mod tests {
             original_message_id: entry.parse().unwrap(),
             message_id: MessageId::from_wire(entry).unwrap(),
             location: None,
+            replay_of: None,
         }
     }
 
@@ -116,6 +117,20 @@ mod tests {
         let touched = &batch.vehicles[&VehicleId::new("V").unwrap()];
         assert_eq!(touched.health.overall_health.overall_status, OverallStatus::Critical);
         assert!(touched.became_critical());
+    }
+
+    #[test]
+    fn a_replay_counts_as_of_when_it_was_accepted() {
+        let mut batch = Batch::default();
+        batch.fold(&result("5-0", Status::Fault, 0.9), None);
+        let old = DiagnosisResult { replay_of: "3-0".parse().ok(), ..result("9-0", Status::Normal, 0.1) };
+        batch.fold(&old, None);
+        let missed = DiagnosisResult { replay_of: "6-0".parse().ok(), ..result("9-1", Status::Warning, 0.5) };
+        batch.fold(&missed, None);
+        batch.fold(&result("7-0", Status::Fault, 0.8), None);
+        let touched = &batch.vehicles[&VehicleId::new("V").unwrap()];
+        let state = &touched.health.fault_states[&FaultType::Bearing];
+        assert_eq!((state.original_message_id.as_str(), state.score), ("7-0", 0.8));
     }
 
     #[test]

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use vtox_diagnosis::{FoldedState, Prepared, Thresholds, charts, follow, model_version};
 use vtox_protocol::{
-    DiagnosisResult, EntryId, FaultType, Message, MotorProfile, Status, Undecodable, VehicleId, Verdict,
-    decode_entry,
+    DiagnosisResult, EntryId, FaultType, Message, MotorProfile, Replay, Status, Undecodable, VehicleId,
+    Verdict, decode_entry, message_id_of, timestamp,
 };
 use vtox_service_kit::trace;
-use vtox_streams::Entry;
+use vtox_streams::{DeadLetter, Entry};
 
 /// What a lane keeps of a vehicle between batches.
 #[derive(Clone, Default)]
@@ -41,9 +41,9 @@ pub struct LaneJob {
 pub struct LaneOutput {
     /// Results, in stream order.
     pub results: Vec<DiagnosisResult>,
-    /// Dead letters, in stream order.
-    pub dead_letters: Vec<DeadLetter>,
-    /// Entries answered.
+    /// Dead letters, in stream order, each with the fields of its entry.
+    pub dead_letters: Vec<(DeadLetter, HashMap<String, Vec<u8>>)>,
+    /// Entries answered, or read over because they are replays for other fault types.
     pub entries: usize,
     /// Last of them.
     pub last: EntryId,
@@ -51,16 +51,6 @@ pub struct LaneOutput {
     pub diagnosing: Duration,
     /// Verdicts counted.
     pub verdicts: BTreeMap<Status, u64>,
-}
-
-/// An entry that got no diagnosis.
-pub struct DeadLetter {
-    /// Which entry.
-    pub entry: EntryId,
-    /// Whose, where that could be read.
-    pub vehicle_id: Option<VehicleId>,
-    /// Why.
-    pub reason: String,
 }
 
 /// Charts go out at most this often per vehicle and fault type, ms.
@@ -79,8 +69,7 @@ pub fn run(
         if !jobs.iter().any(|job| entry.id > job.cursor) {
             continue;
         }
-        let decoded = guarded("decoding", || decode_entry(stream, entry.id, &entry.fields))
-            .unwrap_or_else(|reason| Err(Undecodable { vehicle_id: None, reason }));
+        let (decoded, replay) = read(stream, entry);
         let _traced = decoded.as_ref().ok().and_then(|m| m.traceparent.as_deref()).map(|parent| {
             let span = tracing::info_span!("diagnose", entry = %entry.id);
             trace::continue_from(&span, parent);
@@ -94,8 +83,11 @@ pub fn run(
         for job in jobs.iter_mut().filter(|job| entry.id > job.cursor) {
             job.output.entries += 1;
             job.output.last = entry.id;
+            if replay.as_ref().is_some_and(|r| !r.faults.contains(job.fault)) {
+                continue;
+            }
             let answered = match &decoded {
-                Ok(message) => answer(job, message, prepared.as_ref(), entry.id, now_ms),
+                Ok(message) => answer(job, message, prepared.as_ref(), entry.id, replay.is_some(), now_ms),
                 Err(undecodable) => Err(undecodable.clone()),
             };
             match answered {
@@ -106,29 +98,56 @@ pub fn run(
                     job.output.results.push(DiagnosisResult {
                         vehicle_id: message.vehicle_id.clone(),
                         fault_type: job.fault,
-                        timestamp: vtox_protocol::timestamp::iso8601(now_ms),
+                        timestamp: timestamp::iso8601(now_ms),
                         verdict,
                         consumer_id: worker.to_owned(),
                         processing_time_s: took.as_secs_f64(),
                         original_message_id: entry.id,
                         message_id: message.message_id.clone(),
                         location: location.clone(),
+                        replay_of: replay.as_ref().map(|r| r.of),
                     });
                 }
                 Err(Undecodable { vehicle_id, reason }) => {
-                    job.output.dead_letters.push(DeadLetter { entry: entry.id, vehicle_id, reason });
+                    let letter = DeadLetter {
+                        stream: stream.to_owned(),
+                        entry: entry.id,
+                        fault: job.fault,
+                        vehicle_id: vehicle_id.map(|id| id.to_string()).unwrap_or_default(),
+                        message_id: Some(message_id_of(stream, entry.id, &entry.fields)),
+                        attempt: replay.as_ref().map_or(1, |r| r.attempt),
+                        original: replay.as_ref().map_or(entry.id, |r| r.of),
+                        reason,
+                        consumer_id: worker.to_owned(),
+                        timestamp: timestamp::iso8601(now_ms),
+                    };
+                    job.output.dead_letters.push((letter, entry.fields.clone()));
                 }
             }
         }
     }
 }
 
-/// The verdict of a lane on a message, with the vehicle's state moved on.
+/// The message of an entry, and for which fault types it is tried again, if it is.
+fn read(stream: &str, entry: &Entry) -> (Result<Message, Undecodable>, Option<Replay>) {
+    match Replay::from_fields(&entry.fields) {
+        Ok(replay) => {
+            let decoded = guarded("decoding", || decode_entry(stream, entry.id, &entry.fields))
+                .unwrap_or_else(|reason| Err(Undecodable { vehicle_id: None, reason }));
+            (decoded, replay)
+        }
+        Err(reason) => (Err(Undecodable { vehicle_id: None, reason }), None),
+    }
+}
+
+/// The verdict of a lane on a message, with the vehicle's state moved on. A replay is out of its place among the blocks
+/// of the vehicle: its verdict is that of the block alone, and the state stays.
 fn answer(
     job: &mut LaneJob,
     message: &Message,
     prepared: Option<&Prepared<'_>>,
     entry: EntryId,
+    replay: bool,
     now_ms: u64,
 ) -> Result<(Verdict, Duration), Undecodable> {
     let dead = |reason: String| Undecodable { vehicle_id: Some(message.vehicle_id.clone()), reason };
@@ -138,16 +157,18 @@ fn answer(
     let vehicle = job.vehicles.entry(message.vehicle_id.clone()).or_default();
     let began = Instant::now();
     let fault = job.fault;
+    let fresh = FoldedState::default();
+    let previous = if replay { &fresh } else { &vehicle.folded };
     let (mut verdict, folded) = match (&message.block, prepared) {
         (Ok(_), Some(prepared)) => {
-            guarded("diagnosing", || follow(prepared, fault, &vehicle.folded)).map_err(dead)?
+            guarded("diagnosing", || follow(prepared, fault, previous)).map_err(dead)?
         }
         (block, _) => {
             let reason = block.as_ref().err().cloned().unwrap_or_default();
-            (insufficient(fault, reason), vehicle.folded.after_unreadable())
+            (insufficient(fault, reason), previous.after_unreadable())
         }
     };
-    let changed = folded.status() != vehicle.folded.status();
+    let changed = folded.status() != previous.status();
     let shown = matches!(verdict.status, Status::Warning | Status::Fault)
         || (verdict.status.is_evidence() && changed);
     if let Some(prepared) = prepared
@@ -157,7 +178,9 @@ fn answer(
         verdict.charts = guarded("drawing", || charts(prepared, fault)).ok();
         vehicle.charts_ms = now_ms;
     }
-    vehicle.folded = folded;
+    if !replay {
+        vehicle.folded = folded;
+    }
     Ok((verdict, began.elapsed()))
 }
 
@@ -203,69 +226,4 @@ fn location_of(metadata: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(ms: u64, sensor_data: &str) -> Entry {
-        let fields = [("vehicle_id", "V1"), ("sensor_data", sensor_data)];
-        Entry {
-            id: EntryId { ms, seq: 0 },
-            fields: fields.into_iter().map(|(k, v)| (k.to_owned(), v.as_bytes().to_vec())).collect(),
-        }
-    }
-
-    fn job(fault: FaultType, cursor_ms: u64) -> LaneJob {
-        LaneJob {
-            fault,
-            cursor: EntryId { ms: cursor_ms, seq: 0 },
-            vehicles: HashMap::new(),
-            poison: None,
-            output: LaneOutput::default(),
-        }
-    }
-
-    #[test]
-    fn every_entry_behind_a_cursor_is_answered_once_per_lane() {
-        let one_row = r#"{"data":[{"Ia":1}],"sampling_rate":8000}"#;
-        let entries = [entry(1, one_row), entry(2, "not json"), entry(3, "{}"), entry(4, one_row)];
-        let mut jobs = [job(FaultType::Bearing, 0), job(FaultType::TurnFault, 2)];
-        jobs[0].poison = Some(EntryId { ms: 4, seq: 0 });
-        run("motor_raw_data", &entries, &mut jobs, &Thresholds::default(), "w", 5_000);
-        let ids = |o: &LaneOutput| o.results.iter().map(|r| r.original_message_id.ms).collect::<Vec<_>>();
-        let dead = |o: &LaneOutput| o.dead_letters.iter().map(|d| d.entry.ms).collect::<Vec<_>>();
-        assert_eq!((ids(&jobs[0].output), dead(&jobs[0].output)), (vec![1, 3], vec![2, 4]));
-        assert_eq!((ids(&jobs[1].output), dead(&jobs[1].output)), (vec![3, 4], vec![]));
-        assert_eq!(jobs[0].output.entries, 4);
-        assert_eq!(jobs[1].output.last.ms, 4);
-        let empty = &jobs[0].output.results[1];
-        assert_eq!(empty.verdict.status, Status::InsufficientData);
-        assert!(empty.verdict.reason.as_deref().unwrap().contains("data is missing"));
-        assert!(jobs[0].output.dead_letters[0].reason.contains("sensor_data cannot be read"));
-    }
-
-    #[test]
-    fn a_panic_is_a_reason() {
-        assert_eq!(
-            guarded("diagnosing", || panic!("boom")),
-            Err::<(), _>("diagnosing crashed: boom".to_owned())
-        );
-    }
-
-    #[test]
-    fn the_location_is_found_in_the_metadata() {
-        assert_eq!(location_of(br#"{"location":"Shenzhen"}"#), Some("Shenzhen".to_owned()));
-        assert_eq!(location_of(br#"{"place":"Shenzhen"}"#), None);
-    }
-
-    #[test]
-    fn results_say_when_the_thresholds_are_not_the_detectors_own() {
-        let text = r#"{"data":[{"Ia":1}],"sampling_rate":8000,"insulation_resistance":4}"#;
-        let mut jobs = [job(FaultType::Insulation, 0)];
-        let stricter = r#"{"insulation":{"lg_resistance":{"healthy":3,"warning":2,"fault":1}}}"#;
-        let thresholds = serde_json::from_str(stricter).unwrap();
-        run("motor_raw_data", &[entry(1, text)], &mut jobs, &thresholds, "w", 5_000);
-        let verdict = &jobs[0].output.results[0].verdict;
-        assert_eq!(verdict.status, Status::Fault);
-        assert!(verdict.model_version.ends_with("+configured"), "{}", verdict.model_version);
-    }
-}
+mod tests;

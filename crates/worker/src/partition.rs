@@ -438,23 +438,13 @@ impl PartitionTask {
             let grant = [("grant", grant.to_owned())];
             commit.append(keys::RESULTS, result.fields().into_iter().chain(grant));
         }
-        for letter in &output.dead_letters {
-            commit.append(
-                keys::DEAD_LETTERS,
-                [
-                    ("stream", self.partition.stream()),
-                    ("entry_id", letter.entry.to_string()),
-                    ("fault_type", job.fault.to_string()),
-                    ("vehicle_id", letter.vehicle_id.as_ref().map(ToString::to_string).unwrap_or_default()),
-                    ("reason", letter.reason.clone()),
-                    ("consumer_id", self.work.id.clone()),
-                    ("timestamp", clock::timestamp()),
-                ],
-            );
+        for (letter, raw) in &output.dead_letters {
+            commit.append(keys::DEAD_LETTERS, letter.fields(raw));
         }
         let states = output
             .results
             .iter()
+            .filter(|r| r.replay_of.is_none())
             .map(|r| &r.vehicle_id)
             .collect::<std::collections::BTreeSet<_>>()
             .into_iter()

@@ -148,6 +148,8 @@ pub struct Worker {
     pub buffer_entries: usize,
     pub raw_retention_s: u64,
     pub raw_retention_bytes: u64,
+    pub dead_letter_retention_s: u64,
+    pub dead_letter_retention_bytes: u64,
 }
 
 impl Worker {
@@ -228,6 +230,11 @@ impl Settings {
             self.worker.lane_buffer_entries >= self.worker.batch_entries
                 && self.worker.buffer_entries >= self.worker.lane_buffer_entries,
             "worker.buffer_entries must be at least worker.lane_buffer_entries, and that at least worker.batch_entries",
+        )?;
+        check(
+            self.worker.dead_letter_retention_s > 0 && self.worker.dead_letter_retention_bytes >= 8 << 20,
+            "worker.dead_letter_retention_s must be at least 1 and worker.dead_letter_retention_bytes at least 8388608: \
+             the dead letters of one entry may have copies of 1 MiB each",
         )?;
         check(self.gateway.body_limit_bytes >= 1024, "gateway.body_limit_bytes is below 1024")?;
         check(self.gateway.max_in_flight > 0, "gateway.max_in_flight is 0; at least 1")?;
