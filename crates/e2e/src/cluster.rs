@@ -21,6 +21,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to it.
     pub fn signal(&self, signal: ProcessSignal) {
         send_signal(&self.child, signal);
