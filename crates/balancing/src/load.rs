@@ -55,9 +55,9 @@ pub struct LoadTracker<U> {
 }
 
 impl<U: Ord + Clone> LoadTracker<U> {
-    /// Time constant that turns 20 % noise of one-second samples into about 3 % and follows a
-    /// changed load within a minute, ms.
-    pub const TIME_CONSTANT_MS: u64 = 20_000;
+    /// Time constant that turns 20 % noise of one-second samples into about 2 % and follows a
+    /// changed load within three minutes, ms.
+    pub const TIME_CONSTANT_MS: u64 = 60_000;
 
     /// A tracker with the given time constant.
     pub fn new(time_constant_ms: u64) -> Self {

@@ -55,7 +55,7 @@ impl Default for ScoreWeights {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum WeightError {
     /// A weight is negative, infinite or not a number.
-    #[error("score weight `{name}` is {value}; set it to a finite number >= 0")]
+    #[error("placement.score.{name} is {value}; set it to a finite number >= 0")]
     Invalid {
         /// Name of the weight.
         name: &'static str,
@@ -63,7 +63,7 @@ pub enum WeightError {
         value: f64,
     },
     /// Nothing counts.
-    #[error("all score weights are 0; set at least one above 0")]
+    #[error("all weights in placement.score are 0; set at least one above 0")]
     AllZero,
 }
 

@@ -7,16 +7,18 @@ use proptest::prelude::*;
 use vtox_balancing::{PlacementConfig, Placer, Plan, Reason, Unit, Worker};
 
 fn workers() -> impl Strategy<Value = Vec<Worker<u8>>> {
-    let one = (0.0..3.0f64, 0.0..1.0f64, 0..40_000u64, prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    let rarely = || prop::bool::weighted(0.2);
+    let one = (0.0..3.0f64, 0.0..1.0f64, 0..40_000u64, rarely(), rarely(), rarely());
     prop::collection::vec(one, 0..6).prop_map(|all| {
         (0u8..)
             .zip(all)
-            .map(|(id, (weight, health, joined_at_ms, draining, overloaded))| Worker {
+            .map(|(id, (weight, health, joined_at_ms, draining, failing, overloaded))| Worker {
                 id,
                 weight,
                 health,
                 joined_at_ms,
                 draining,
+                failing,
                 overloaded,
             })
             .collect()
@@ -43,7 +45,7 @@ fn check(
     owners: &BTreeMap<u16, u8>,
 ) -> Result<(), TestCaseError> {
     let worker = |id: u8| workers.iter().find(|w| w.id == id);
-    let takes = |w: &Worker<u8>| w.health >= 0.5 && !w.draining && !w.overloaded;
+    let takes = |w: &Worker<u8>| w.health >= 0.5 && !w.draining && !w.failing && !w.overloaded;
     let steps = plan.assign.iter().map(|(u, to)| (*u, None, *to, Reason::Orphan));
     let steps = steps.chain(plan.moves.iter().map(|m| (m.unit, Some(m.from), m.to, m.reason)));
     let mut seen = BTreeSet::new();

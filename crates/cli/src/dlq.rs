@@ -13,8 +13,9 @@ use vtox_protocol::{EntryId, FaultSet, FaultType};
 use vtox_service_kit::config::Settings;
 use vtox_streams::{DeadLetter, DeadLetters, Refusal, Replays, topology};
 
+use crate::connect::connect;
 use crate::output::outln;
-use crate::replay::{connect, remember};
+use crate::replay::remember;
 
 #[derive(Args)]
 pub struct Arguments {

@@ -1,15 +1,14 @@
 //! `vtox faults`: which fault types are diagnosed.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use vtox_connection::Endpoint;
 use vtox_protocol::FaultType;
 use vtox_service_kit::config::Settings;
 use vtox_streams::topology;
 
+use crate::connect::connect;
 use crate::output::outln;
 
 #[derive(Args)]
@@ -31,13 +30,9 @@ enum Change {
 
 /// Shows or changes the enabled fault types.
 pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let url = arguments.redis.clone().unwrap_or_else(|| settings.redis.url().to_owned());
-    let connection = Endpoint::open(&url)?.manager(Duration::from_secs(2));
-    let found = topology::load(&connection)
-        .await
-        .context("Redis does not answer; give --redis URL (`vtox up` prints it)")?;
+    let connection = connect(arguments.redis.as_deref(), settings).await?;
     let topology = match &arguments.change {
-        None => found.context("no cluster has run on this Redis yet")?,
+        None => topology::load(&connection).await?.context("no cluster has run on this Redis yet")?,
         Some(Change::Enable { fault }) => topology::set_enabled(&connection, *fault, true).await?,
         Some(Change::Disable { fault }) => topology::set_enabled(&connection, *fault, false).await?,
     };

@@ -1,9 +1,12 @@
 //! The command line: runs a cluster on one machine, shows it, simulates a fleet, diagnoses files.
 
+mod connect;
 mod diagnose;
 mod dlq;
 mod doctor;
+mod drain;
 mod evaluate;
+mod explain;
 mod faults;
 mod motor;
 mod output;
@@ -49,6 +52,10 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Look for what is wrong, and say how to mend it.
     Doctor(doctor::Arguments),
+    /// Move everything away from a worker, and give it nothing new.
+    Drain(drain::Arguments),
+    /// Say why a worker owns what it owns.
+    Explain(explain::Arguments),
     /// Show or change which fault types are diagnosed.
     Faults(faults::Arguments),
     /// Show, replay or drop entries that got no diagnosis.
@@ -90,6 +97,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Diagnose(arguments) => diagnose::run(&arguments, &thresholds()?),
         Command::Evaluate(arguments) => evaluate::run(&arguments, &thresholds()?),
         Command::Doctor(arguments) => doctor::run(&arguments, &settings()?).await,
+        Command::Drain(arguments) => drain::run(&arguments, &settings()?).await,
+        Command::Explain(arguments) => explain::run(&arguments, &settings()?).await,
         Command::Faults(arguments) => faults::run(&arguments, &settings()?).await,
         Command::Dlq(arguments) => dlq::run(&arguments, &settings()?).await,
         Command::Replay(arguments) => replay::run(&arguments, &settings()?).await,

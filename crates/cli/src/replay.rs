@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use vtox_connection::{ConnectionManager, Endpoint};
+use vtox_connection::ConnectionManager;
 use vtox_protocol::{FaultSet, FaultType, VehicleId, timestamp};
 use vtox_service_kit::config::Settings;
 use vtox_streams::{Janitor, Plan, Refusal, Replays, Selection, topology};
 
+use crate::connect::connect;
 use crate::dlq::why;
 use crate::output::outln;
 
@@ -87,15 +88,6 @@ impl Time {
 pub fn remember(settings: &Settings) -> Duration {
     const MARGIN: Duration = Duration::from_secs(86_400);
     Duration::from_secs(settings.worker.raw_retention_s) + MARGIN
-}
-
-/// Connects to the Redis of the cluster.
-pub async fn connect(url: Option<&str>, settings: &Settings) -> anyhow::Result<ConnectionManager> {
-    let connection =
-        Endpoint::open(url.unwrap_or_else(|| settings.redis.url()))?.manager(Duration::from_secs(2));
-    let answer = Janitor::new(connection.clone()).redis_now_ms().await;
-    answer.context("Redis does not answer; give --redis URL (`vtox up` prints it)")?;
-    Ok(connection)
 }
 
 /// Appends what is to be answered again, and says what was left out. Fails where it cannot be known whether there is a

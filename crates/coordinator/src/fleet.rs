@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use vtox_balancing::{Ewma, Score, ScoreWeights, Unit, Worker};
+use vtox_balancing::{
+    Capacities, Capacity, Effort, Failing, Outcomes, Overload, PlacementConfig, Reported, Score, Strain,
+    Unit, Worker,
+};
 use vtox_protocol::keys::{Partition, Topology};
-use vtox_protocol::{FaultSet, ServiceStatus, ServiceType};
+use vtox_protocol::{FaultSet, FaultType, ServiceStatus, ServiceType, WorkerLoad};
 use vtox_registry::Members;
 use vtox_streams::Lane;
 
@@ -41,23 +44,40 @@ pub struct Alive {
     pub faults: FaultSet,
     /// Its score now.
     pub score: Score,
-    /// It wants to leave.
+    /// It wants to leave, or is to be drained.
     pub draining: bool,
-    cores: f64,
+    reported: Reported<FaultType>,
+    outcomes: Outcomes,
 }
 
-/// Smoothed weights of workers, and when each joined.
-#[derive(Default)]
+/// What is known of the workers over time.
 pub struct Fleet {
-    weights: ScoreWeights,
-    smoothed: BTreeMap<String, Ewma>,
+    config: PlacementConfig,
+    capacities: Capacities<String, FaultType>,
+    overload: Overload<String>,
+    failing: Failing<String>,
+    latest: BTreeMap<String, Capacity>,
     joined_ms: BTreeMap<String, u64>,
 }
 
-/// Time constant of a worker's weight: a score falls with load, so a raw one would chase its own moves.
-const WEIGHT_TIME_CONSTANT_MS: u64 = 10_000;
-
 impl Fleet {
+    /// Nothing is known yet.
+    pub fn new(config: PlacementConfig) -> Self {
+        Self {
+            config,
+            capacities: Capacities::new(config.capacity),
+            overload: Overload::new(config.overload),
+            failing: Failing::new(config.failing),
+            latest: BTreeMap::new(),
+            joined_ms: BTreeMap::new(),
+        }
+    }
+
+    /// What each worker can carry, as of the last round.
+    pub fn capacities(&self) -> &BTreeMap<String, Capacity> {
+        &self.latest
+    }
+
     /// The workers that live, by id.
     pub fn alive(&self, members: &Members, dead: &BTreeSet<String>) -> BTreeMap<String, Alive> {
         members
@@ -65,57 +85,83 @@ impl Fleet {
             .values()
             .filter(|record| record.service_type == ServiceType::Worker && !dead.contains(&record.service_id))
             .filter_map(|record| {
-                let load = members.loads.get(&record.service_id)?;
+                let id = &record.service_id;
+                let load = members.loads.get(id)?;
                 // A heartbeat that is gone (a Redis that lost it) will be back with the next one.
-                members.heartbeats_ms.get(&record.service_id)?;
-                let score = self.weights.score(&vtox_balancing::WorkerLoad {
-                    avg_processing_ms: load.avg_processing_time,
-                    success_rate: load.success_rate,
-                    cpu_percent: load.cpu_usage,
-                    memory_percent: load.memory_usage,
-                    pending_messages: load.pending_messages as f64,
-                    health: if load.healthy { 1.0 } else { 0.0 },
-                });
+                members.heartbeats_ms.get(id)?;
+                let leaving = load.draining || record.status == ServiceStatus::Shutdown;
+                let score = self.score(load);
                 let alive = Alive {
                     incarnation: load.incarnation.clone(),
                     faults: record.capabilities,
                     score,
-                    draining: load.draining || record.status == ServiceStatus::Shutdown,
-                    cores: if load.cores > 0.0 { load.cores } else { 1.0 },
+                    draining: leaving || members.draining.contains_key(id),
+                    reported: reported(record.capabilities, load, score.total),
+                    outcomes: Outcomes { success_rate: load.success_rate, failing_lanes: load.failing_lanes },
                 };
-                Some((record.service_id.clone(), alive))
+                Some((id.clone(), alive))
             })
             .collect()
     }
 
-    /// The same workers for the placer. Those that are there before the cluster has `started` are no newcomers.
+    fn score(&self, load: &WorkerLoad) -> Score {
+        self.config.score.score(&vtox_balancing::WorkerLoad {
+            avg_processing_ms: load.avg_processing_time,
+            success_rate: load.success_rate,
+            cpu_percent: load.cpu_usage,
+            memory_percent: load.memory_usage,
+            pending_messages: load.pending_messages as f64,
+            health: if load.healthy { load.success_rate } else { 0.0 },
+        })
+    }
+
+    /// The same workers for the placer. Those that are there before the cluster has `started` are no newcomers; those that
+    /// come back from failing are.
     pub fn workers(
         &mut self,
         now_ms: u64,
         alive: &BTreeMap<String, Alive>,
         started: bool,
+        strains: &BTreeMap<String, Strain>,
     ) -> Vec<Worker<String>> {
         let first = !started || self.joined_ms.is_empty();
         self.joined_ms.retain(|id, _| alive.contains_key(id));
-        self.smoothed.retain(|id, _| alive.contains_key(id));
+        let reported = alive.iter().map(|(id, w)| (id.clone(), w.reported.clone())).collect();
+        let outcomes = alive.iter().map(|(id, w)| (id.clone(), w.outcomes)).collect();
+        self.latest = self.capacities.update(now_ms, &reported);
+        let overloaded = self.overload.update(now_ms, strains, self.config.stop_deviation);
+        let failing = self.failing.update(now_ms, &outcomes);
         alive
             .iter()
             .map(|(id, worker)| {
-                let weight = worker.score.total * worker.cores;
-                let smoothed =
-                    self.smoothed.entry(id.clone()).or_insert_with(|| Ewma::new(WEIGHT_TIME_CONSTANT_MS));
-                smoothed.update(now_ms, weight);
-                let joined = *self.joined_ms.entry(id.clone()).or_insert(if first { 0 } else { now_ms });
+                let joined = self.joined_ms.entry(id.clone()).or_insert(if first { 0 } else { now_ms });
+                if failing.contains(id) {
+                    *joined = now_ms;
+                }
                 Worker {
                     id: id.clone(),
-                    weight: smoothed.value().unwrap_or(weight),
+                    weight: self.latest.get(id).map_or(0.0, |c| c.weight),
                     health: worker.score.health,
-                    joined_at_ms: joined,
+                    joined_at_ms: *joined,
                     draining: worker.draining,
-                    overloaded: false,
+                    failing: failing.contains(id),
+                    overloaded: overloaded.contains(id),
                 }
             })
             .collect()
+    }
+}
+
+fn reported(serves: FaultSet, load: &WorkerLoad, score: f64) -> Reported<FaultType> {
+    let effort = |(fault, results): (&FaultType, &u64)| {
+        let ms = load.diagnosis_ms_by_fault.get(fault).copied().unwrap_or(0.0);
+        (*fault, Effort { results: *results, ms })
+    };
+    Reported {
+        score,
+        cores: if load.cores > 0.0 { load.cores } else { 1.0 },
+        serves: serves.iter().collect(),
+        done: load.completed_by_fault.iter().map(effort).collect(),
     }
 }
 
@@ -149,25 +195,27 @@ pub fn units(
 
 #[cfg(test)]
 mod tests {
-    use vtox_protocol::FaultType;
-
     use super::*;
 
     fn worker(faults: &str) -> Alive {
+        let text = r#"{"worker_id": "w", "current_tasks": 0, "pending_messages": 0, "avg_processing_time": 0.0,
+            "cpu_usage": 0.0, "memory_usage": 0.0, "success_rate": 1.0, "total_completed": 0, "total_failed": 0,
+            "uptime": 0.0, "last_updated": 0.0, "healthy": true, "cores": 2.0}"#;
+        let load: WorkerLoad = serde_json::from_str(text).unwrap();
+        let faults = faults.parse().unwrap();
+        let score = fleet().score(&load);
         Alive {
             incarnation: "i".into(),
-            faults: faults.parse().unwrap(),
-            score: ScoreWeights::default().score(&vtox_balancing::WorkerLoad {
-                avg_processing_ms: 0.0,
-                success_rate: 1.0,
-                cpu_percent: 0.0,
-                memory_percent: 0.0,
-                pending_messages: 0.0,
-                health: 1.0,
-            }),
+            faults,
+            score,
             draining: false,
-            cores: 2.0,
+            reported: reported(faults, &load, score.total),
+            outcomes: Outcomes { success_rate: 1.0, failing_lanes: 0 },
         }
+    }
+
+    fn fleet() -> Fleet {
+        Fleet::new(PlacementConfig::default())
     }
 
     #[test]
@@ -188,12 +236,12 @@ mod tests {
 
     #[test]
     fn workers_of_the_start_are_no_newcomers() {
-        let mut fleet = Fleet::default();
+        let mut fleet = fleet();
         let mut alive = BTreeMap::from([("w1".to_owned(), worker("all"))]);
-        assert_eq!(fleet.workers(50_000, &alive, false)[0].joined_at_ms, 0);
+        assert_eq!(fleet.workers(50_000, &alive, false, &BTreeMap::new())[0].joined_at_ms, 0);
         alive.insert("w2".to_owned(), worker("all"));
-        assert_eq!(fleet.workers(50_100, &alive, false)[1].joined_at_ms, 0);
+        assert_eq!(fleet.workers(50_100, &alive, false, &BTreeMap::new())[1].joined_at_ms, 0);
         alive.insert("w3".to_owned(), worker("all"));
-        assert_eq!(fleet.workers(60_000, &alive, true)[2].joined_at_ms, 60_000);
+        assert_eq!(fleet.workers(60_000, &alive, true, &BTreeMap::new())[2].joined_at_ms, 60_000);
     }
 }

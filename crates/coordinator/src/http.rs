@@ -73,7 +73,9 @@ async fn workers(State(api): State<Api>) -> Result<Json<Value>, Response> {
                 "silence_ms": members.silence_ms(id),
                 "load": load,
                 "score": view.scores.get(id),
+                "capacity": view.capacities.get(id),
                 "fill": view.fills.get(id),
+                "draining": members.draining.contains_key(id) || load.draining,
                 "lanes": assignments.get(id).map_or(0, |a| a.grants.len()),
             })
         })

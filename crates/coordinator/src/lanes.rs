@@ -20,6 +20,8 @@ pub struct LaneState {
     pub suspect: bool,
     /// Worker it should belong to.
     pub wanted: Option<String>,
+    /// When it was granted last, ms; 0 before this coordinator led.
+    pub granted_ms: u64,
     /// Since when its living owner has been asked to give it back, ms.
     pub asked_ms: Option<u64>,
 }
@@ -35,6 +37,8 @@ pub struct ToGrant {
     pub to: String,
     /// Its owner died with it.
     pub owner_died: bool,
+    /// Its owner lives and has not given it back in time.
+    pub forced: bool,
 }
 
 /// The incarnation a token was made for.
@@ -69,7 +73,8 @@ impl Lanes {
             let owner_died = owner.is_none() && !state.owner.is_empty();
             let overdue = state.asked_ms.is_some_and(|at| now_ms.saturating_sub(at) >= handover_ms);
             if owner.is_none() || overdue {
-                due.push(ToGrant { lane: *lane, from: state.owner.clone(), to: wanted, owner_died });
+                let forced = owner.is_some();
+                due.push(ToGrant { lane: *lane, from: state.owner.clone(), to: wanted, owner_died, forced });
             } else if state.asked_ms.is_none() {
                 state.asked_ms = Some(now_ms);
             }
@@ -122,7 +127,7 @@ pub fn by_incarnation(alive: &BTreeMap<String, Alive>) -> BTreeMap<&str, &str> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use vtox_balancing::ScoreWeights;
+    use vtox_balancing::PlacementConfig;
     use vtox_protocol::keys::Partition;
     use vtox_protocol::{FaultSet, FaultType};
     use vtox_registry::Members;
@@ -148,8 +153,7 @@ mod tests {
             members.loads.insert((*id).to_owned(), serde_json::from_value(load).unwrap());
             members.heartbeats_ms.insert((*id).to_owned(), 1);
         }
-        assert!(ScoreWeights::default().validate().is_ok());
-        Fleet::default().alive(&members, &BTreeSet::new())
+        Fleet::new(PlacementConfig::default()).alive(&members, &BTreeSet::new())
     }
 
     fn lanes(owner: &str, wanted: &str) -> Lanes {
@@ -162,7 +166,13 @@ mod tests {
         let due = lanes("1:run-of-w1:x", "w2").due(0, &alive(&["w2"]), 1_000);
         assert_eq!(
             due,
-            [ToGrant { lane: LANE, from: "1:run-of-w1:x".into(), to: "w2".into(), owner_died: true }]
+            [ToGrant {
+                lane: LANE,
+                from: "1:run-of-w1:x".into(),
+                to: "w2".into(),
+                owner_died: true,
+                forced: false
+            }]
         );
         let restarted = lanes("1:an-earlier-run:x", "w1").due(0, &alive(&["w1"]), 1_000);
         assert!(restarted[0].owner_died);
@@ -177,7 +187,7 @@ mod tests {
         assert_eq!(lanes.asked(), [LANE]);
         assert_eq!(lanes.due(1_000, &alive, 1_000), []);
         let forced = lanes.due(1_100, &alive, 1_000);
-        assert!(!forced[0].owner_died);
+        assert!(!forced[0].owner_died && forced[0].forced);
     }
 
     #[test]

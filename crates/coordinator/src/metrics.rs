@@ -16,6 +16,8 @@ pub struct Metrics {
     score: GaugeVec,
     /// Ownerships granted.
     pub grants: IntCounter,
+    /// Those of them that a living owner had not given back in time.
+    pub forced: IntCounter,
     /// Owners that died.
     pub deaths: IntCounter,
 }
@@ -46,6 +48,13 @@ impl Metrics {
                 ),
             )?,
             grants: added(registry, IntCounter::new("coordinator_grants_total", "Ownerships granted."))?,
+            forced: added(
+                registry,
+                IntCounter::new(
+                    "coordinator_forced_grants_total",
+                    "Ownerships taken from living owners that did not give them back in time.",
+                ),
+            )?,
             deaths: added(
                 registry,
                 IntCounter::new("coordinator_worker_deaths_total", "Workers judged dead."),

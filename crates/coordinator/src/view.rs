@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use vtox_balancing::{Fill, Placer, Score, Unit, Worker};
+use vtox_balancing::{Capacity, Fill, Placer, Score, Unit, Worker};
 
 use crate::fleet::UnitId;
 
@@ -35,6 +35,8 @@ pub struct View {
     pub term: u64,
     /// Score of each worker with its parts.
     pub scores: BTreeMap<String, Score>,
+    /// What each worker can carry.
+    pub capacities: BTreeMap<String, Capacity>,
     /// How full each worker is.
     pub fills: BTreeMap<String, Fill>,
     /// Why nobody is declared dead for now.
@@ -74,6 +76,8 @@ impl View {
             "decision": why.decision,
             "candidates": why.candidates,
             "scores": self.scores,
+            "capacities": self.capacities,
+            "now_ms": round.now_ms,
         }))
     }
 }

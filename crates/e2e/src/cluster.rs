@@ -48,6 +48,11 @@ impl Process {
         self.child = self.start.spawn(&self.log);
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to it.
     pub fn signal(&self, signal: ProcessSignal) {
         send_signal(&self.child, signal);

@@ -101,6 +101,8 @@ mod tests {
             last_updated,
             healthy: true,
             completed_by_fault: BTreeMap::new(),
+            diagnosis_ms_by_fault: BTreeMap::new(),
+            failing_lanes: 0,
             incarnation: String::new(),
             draining: false,
             cores: 2.0,

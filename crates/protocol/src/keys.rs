@@ -34,6 +34,8 @@ pub const SERVICE_EVENTS_KEPT: usize = 1_000;
 pub const WORKER_LOADS: &str = "vtox:coordinator:worker_loads";
 /// Hash of the current placement, worker id to JSON.
 pub const ASSIGNMENTS: &str = "vtox:coordinator:assignments";
+/// Hash of the workers that are to be drained, worker id to epoch ms on Redis' clock.
+pub const DRAINING: &str = "vtox:coordinator:draining";
 /// Lease of the coordinator that leads, `term:coordinator id`.
 pub const LEADER: &str = "vtox:coordinator:leader";
 /// Counter of terms.

@@ -116,7 +116,7 @@ pub struct WorkerLoad {
     pub cpu_usage: f64,
     /// Memory of the machine in use, %.
     pub memory_usage: f64,
-    /// Share of commits that succeeded lately, 0 to 1.
+    /// Share of the lanes with something to commit whose last try succeeded, 0 to 1.
     pub success_rate: f64,
     /// Results committed since start.
     pub total_completed: u64,
@@ -131,6 +131,12 @@ pub struct WorkerLoad {
     /// Results committed since start, by fault type.
     #[serde(default)]
     pub completed_by_fault: BTreeMap<FaultType, u64>,
+    /// Wall time its detectors took for them, by fault type, ms.
+    #[serde(default)]
+    pub diagnosis_ms_by_fault: BTreeMap<FaultType, f64>,
+    /// Lanes (a fault type of a partition) that cannot be committed at present.
+    #[serde(default)]
+    pub failing_lanes: u32,
     /// Which run of the worker this is.
     #[serde(default)]
     pub incarnation: String,

@@ -6,7 +6,7 @@ use redis::Script;
 use serde::de::DeserializeOwned;
 use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{
-    ASSIGNMENTS, HEARTBEATS, SERVICE_EVENTS, SERVICE_EVENTS_KEPT, SERVICES, WORKER_LOADS,
+    ASSIGNMENTS, DRAINING, HEARTBEATS, SERVICE_EVENTS, SERVICE_EVENTS_KEPT, SERVICES, WORKER_LOADS,
 };
 use vtox_protocol::{ServiceEvent, ServiceEventType, ServiceRecord, WorkerLoad};
 
@@ -23,6 +23,8 @@ pub struct Members {
     pub heartbeats_ms: BTreeMap<String, u64>,
     /// Loads by worker id.
     pub loads: BTreeMap<String, WorkerLoad>,
+    /// Workers that are to be drained, since epoch ms on Redis' clock.
+    pub draining: BTreeMap<String, u64>,
 }
 
 impl Members {
@@ -67,9 +69,29 @@ impl Registry {
         let event = event(ServiceEventType::ServiceDeregistered, record, redis_now_ms)?;
         let mut call = self.remove.prepare_invoke();
         call.key(SERVICES).key(HEARTBEATS).key(WORKER_LOADS).key(ASSIGNMENTS).key(SERVICE_EVENTS);
+        call.key(DRAINING);
         call.arg(record.field()).arg(&record.service_id).arg(event).arg(SERVICE_EVENTS_KEPT);
         let _: u8 = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(())
+    }
+
+    /// Asks the coordinator to move everything away from a worker and to give it nothing new, until this is undone or the
+    /// worker leaves the registry.
+    pub async fn drain(&self, worker: &str, redis_now_ms: u64) -> Result<()> {
+        let _: u8 = redis::cmd("HSETNX")
+            .arg(DRAINING)
+            .arg(worker)
+            .arg(redis_now_ms)
+            .query_async(&mut self.connection.clone())
+            .await?;
+        Ok(())
+    }
+
+    /// Undoes [`Registry::drain`]; false when the worker was not to be drained.
+    pub async fn undo_drain(&self, worker: &str) -> Result<bool> {
+        let removed: u8 =
+            redis::cmd("HDEL").arg(DRAINING).arg(worker).query_async(&mut self.connection.clone()).await?;
+        Ok(removed == 1)
     }
 
     /// Writes a record together with what happened to its service.
@@ -90,11 +112,13 @@ impl Registry {
     /// Reads everything.
     pub async fn members(&self) -> Result<Members> {
         type Hash = BTreeMap<String, String>;
-        let ((s, us), services, heartbeats, loads): ((u64, u64), Hash, Hash, Hash) = redis::pipe()
+        type Answer = ((u64, u64), Hash, Hash, Hash, Hash);
+        let ((s, us), services, heartbeats, loads, draining): Answer = redis::pipe()
             .cmd("TIME")
             .hgetall(SERVICES)
             .hgetall(HEARTBEATS)
             .hgetall(WORKER_LOADS)
+            .hgetall(DRAINING)
             .query_async(&mut self.connection.clone())
             .await?;
         let services: BTreeMap<String, ServiceRecord> =
@@ -110,6 +134,7 @@ impl Registry {
             services,
             heartbeats_ms,
             loads: readable(loads).collect(),
+            draining: draining.into_iter().map(|(id, since)| (id, since.parse().unwrap_or(0))).collect(),
         })
     }
 }

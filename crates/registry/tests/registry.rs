@@ -55,6 +55,21 @@ async fn members_appear_and_leave() {
 }
 
 #[tokio::test]
+async fn a_drain_lasts_until_it_is_undone_or_the_worker_leaves() {
+    let redis = RedisServer::start(&[]);
+    let registry = Registry::new(redis.connection().await);
+    let now = registry.heartbeat(&record("w1"), None).await.unwrap();
+    registry.drain("w1", now).await.unwrap();
+    registry.drain("w1", now + 5_000).await.unwrap();
+    assert_eq!(registry.members().await.unwrap().draining, BTreeMap::from([("w1".to_owned(), now)]));
+    assert!(registry.undo_drain("w1").await.unwrap());
+    assert!(!registry.undo_drain("w1").await.unwrap());
+    registry.drain("w1", now).await.unwrap();
+    registry.deregister(&record("w1"), now).await.unwrap();
+    assert!(registry.members().await.unwrap().draining.is_empty());
+}
+
+#[tokio::test]
 async fn a_lease_has_one_holder_and_growing_terms() {
     let redis = RedisServer::start(&[]);
     let lease = Lease::new(redis.connection().await, LEADER, TERM);

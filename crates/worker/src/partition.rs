@@ -365,7 +365,7 @@ impl PartitionTask {
                     Ok(states) => break states,
                     Err(error) => {
                         tracing::warn!(%error, %lane, "states cannot be read; trying again");
-                        self.work.stats.refused("error");
+                        self.work.stats.failed(lane);
                     }
                 }
                 if self.pause().await {
@@ -391,7 +391,7 @@ impl PartitionTask {
             match self.work.committer.run(&commit).await {
                 Ok(Committed::Done | Committed::Repeated) => {
                     let done = Done {
-                        fault: job.fault,
+                        lane,
                         results: job.output.results.len() as u64,
                         dead_letters: job.output.dead_letters.len() as u64,
                         diagnosing: job.output.diagnosing,
@@ -410,7 +410,7 @@ impl PartitionTask {
                     return (job, Outcome::Elsewhere(cursor));
                 }
                 Err(error) => {
-                    self.work.stats.refused("error");
+                    self.work.stats.failed(lane);
                     if failures.is_multiple_of(25) {
                         match &error {
                             StreamError::WrongType(_) | StreamError::Unexpected(_) => {

@@ -1,23 +1,23 @@
 //! What a worker did, for its heartbeat, its metrics and the stream of processing times.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 use vtox_protocol::{FaultType, Status, keys};
 use vtox_service_kit::metrics::added;
 use vtox_service_kit::{Lifecycle, clock};
-use vtox_streams::views;
+use vtox_streams::{Lane, views};
 
 use crate::work::Work;
 
 /// What one lane did in one batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Done {
-    /// Which fault type.
-    pub fault: FaultType,
+    /// Which one.
+    pub lane: Lane,
     /// Results committed.
     pub results: u64,
     /// Dead letters committed.
@@ -30,7 +30,6 @@ pub struct Done {
 pub struct Stats {
     inner: Mutex<Inner>,
     reads_work: AtomicBool,
-    commits_work: AtomicBool,
     results: IntCounterVec,
     verdicts: IntCounterVec,
     dead_letters: IntCounterVec,
@@ -42,7 +41,9 @@ pub struct Stats {
 struct Inner {
     completed: BTreeMap<FaultType, u64>,
     failed: u64,
-    success_rate: f64,
+    /// How the last try of each lane ended, and when.
+    tries: HashMap<Lane, (bool, Instant)>,
+    diagnosis_ms: BTreeMap<FaultType, f64>,
     diagnosing: BTreeMap<FaultType, (u64, Duration)>,
     mean_processing_ms: f64,
     in_flight: u32,
@@ -56,16 +57,26 @@ pub struct Summary {
     pub completed_by_fault: BTreeMap<FaultType, u64>,
     /// Dead letters and failed commits.
     pub failed: u64,
-    /// Share of commits that succeeded lately.
+    /// Wall time of the detectors for them, by fault type, ms.
+    pub diagnosis_ms_by_fault: BTreeMap<FaultType, f64>,
+    /// Share of the lanes whose last try succeeded.
     pub success_rate: f64,
+    /// Lanes whose last try failed.
+    pub failing_lanes: u32,
     /// Mean time from reading an entry to its commit, ms.
     pub mean_processing_ms: f64,
     /// Batches being worked on.
     pub in_flight: u32,
 }
 
-/// Share of what is new in the mean processing time and in the success rate.
+/// Share of what is new in the mean processing time.
 const MEAN_SHARE: f64 = 0.05;
+/// How long a success counts. A lane that fails is tried several times a second, so a failure counts shorter: the lane
+/// may have gone to somebody else.
+const SUCCESS_COUNTS: Duration = Duration::from_secs(10);
+const FAILURE_COUNTS: Duration = Duration::from_secs(2);
+/// Share of the lanes that must succeed for the worker to be healthy.
+const WORKING_SHARE: f64 = 0.5;
 
 impl Stats {
     /// Registers the metrics.
@@ -76,13 +87,13 @@ impl Stats {
             inner: Mutex::new(Inner {
                 completed: BTreeMap::new(),
                 failed: 0,
-                success_rate: 1.0,
+                tries: HashMap::new(),
+                diagnosis_ms: BTreeMap::new(),
                 diagnosing: BTreeMap::new(),
                 mean_processing_ms: 0.0,
                 in_flight: 0,
             }),
             reads_work: AtomicBool::new(true),
-            commits_work: AtomicBool::new(true),
             results: added(registry, by_fault("worker_results_total", "Results committed."))?,
             verdicts: added(
                 registry,
@@ -137,8 +148,7 @@ impl Stats {
 
     /// A lane's part of a batch was committed.
     pub fn committed(&self, done: Done, verdicts: &BTreeMap<Status, u64>) {
-        self.commits_work.store(true, Ordering::Relaxed);
-        let fault = done.fault.name();
+        let fault = done.lane.fault.name();
         self.results.with_label_values(&[fault]).inc_by(done.results);
         self.dead_letters.with_label_values(&[fault]).inc_by(done.dead_letters);
         for (status, count) in verdicts {
@@ -146,10 +156,11 @@ impl Stats {
         }
         let mut inner = self.inner();
         // What cannot be decoded is the sender's fault, not the worker's.
-        inner.success_rate += MEAN_SHARE * (1.0 - inner.success_rate);
-        *inner.completed.entry(done.fault).or_default() += done.results;
+        inner.tries.insert(done.lane, (true, Instant::now()));
+        *inner.completed.entry(done.lane.fault).or_default() += done.results;
         inner.failed += done.dead_letters;
-        let (count, time) = inner.diagnosing.entry(done.fault).or_default();
+        *inner.diagnosis_ms.entry(done.lane.fault).or_default() += done.diagnosing.as_secs_f64() * 1_000.0;
+        let (count, time) = inner.diagnosing.entry(done.lane.fault).or_default();
         *count += done.results;
         *time += done.diagnosing;
     }
@@ -159,15 +170,17 @@ impl Stats {
         self.latency.observe(ms as f64 / 1_000.0);
     }
 
-    /// A commit changed nothing: `fenced`, `moved` or `error`.
+    /// A commit changed nothing: `fenced` or `moved`.
     pub fn refused(&self, reason: &'static str) {
         self.refused.with_label_values(&[reason]).inc();
-        if reason == "error" {
-            self.commits_work.store(false, Ordering::Relaxed);
-            let mut inner = self.inner();
-            inner.failed += 1;
-            inner.success_rate -= MEAN_SHARE * inner.success_rate;
-        }
+    }
+
+    /// A try of a lane failed; it is tried again.
+    pub fn failed(&self, lane: Lane) {
+        self.refused("error");
+        let mut inner = self.inner();
+        inner.failed += 1;
+        inner.tries.insert(lane, (false, Instant::now()));
     }
 
     /// Whether the last read worked.
@@ -180,20 +193,26 @@ impl Stats {
         self.lanes.set(count as i64);
     }
 
-    /// Whether reads and commits work.
+    /// Whether reads work, and most of the commits.
     pub fn healthy(&self) -> bool {
-        self.reads_work.load(Ordering::Relaxed) && self.commits_work.load(Ordering::Relaxed)
+        self.reads_work.load(Ordering::Relaxed) && self.summary().success_rate >= WORKING_SHARE
     }
 
     /// A snapshot.
     pub fn summary(&self) -> Summary {
-        let inner = self.inner();
-        let completed: u64 = inner.completed.values().sum();
+        let mut inner = self.inner();
+        inner
+            .tries
+            .retain(|_, (success, at)| at.elapsed() < if *success { SUCCESS_COUNTS } else { FAILURE_COUNTS });
+        let failing = inner.tries.values().filter(|(success, _)| !success).count();
+        let tried = inner.tries.len();
         Summary {
-            completed,
+            completed: inner.completed.values().sum(),
             completed_by_fault: inner.completed.clone(),
+            diagnosis_ms_by_fault: inner.diagnosis_ms.clone(),
             failed: inner.failed,
-            success_rate: inner.success_rate,
+            success_rate: if tried == 0 { 1.0 } else { (tried - failing) as f64 / tried as f64 },
+            failing_lanes: failing as u32,
             mean_processing_ms: inner.mean_processing_ms,
             in_flight: inner.in_flight,
         }

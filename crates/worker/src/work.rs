@@ -127,6 +127,8 @@ impl Work {
             last_updated: 0.0,
             healthy: self.stats.healthy(),
             completed_by_fault: stats.completed_by_fault,
+            diagnosis_ms_by_fault: stats.diagnosis_ms_by_fault,
+            failing_lanes: stats.failing_lanes,
             incarnation: self.incarnation.clone(),
             draining: self.lifecycle.soft.is_cancelled(),
             cores: 0.0,

@@ -8,6 +8,11 @@ use super::{Fill, PlacementConfig, Reason, Unit, Worker};
 
 /// Weights below this part of the largest count as this part: keeps targets above 0.
 const WEIGHT_FLOOR: f64 = 1e-3;
+/// Part of a mean unit by which a worker may always deviate: within it only swaps of almost equal units would help, and with the
+/// next measurement the other way round.
+const COARSE: f64 = 0.3;
+/// Rounds after its slow start in which a newcomer is still being filled.
+const FILLING_ROUNDS: u64 = 5;
 
 pub(super) struct Board {
     pub(super) seats: Vec<Seat>,
@@ -15,7 +20,6 @@ pub(super) struct Board {
     /// Per class and worker, whether the worker may own the class.
     eligible: Vec<Vec<bool>>,
     total_load: f64,
-    has_newcomer: bool,
 }
 
 /// A worker.
@@ -25,7 +29,10 @@ pub(super) struct Seat {
     pub(super) load: f64,
     pub(super) healthy: bool,
     pub(super) draining: bool,
+    pub(super) failing: bool,
     pub(super) overloaded: bool,
+    /// Its weight rises, or has just risen to its full value.
+    pub(super) newcomer: bool,
     pub(super) pieces: Vec<usize>,
 }
 
@@ -63,9 +70,12 @@ impl Board {
                 weight,
                 target: 0.0,
                 load: 0.0,
-                healthy: w.health >= config.min_health,
+                healthy: w.health >= config.min_health && !w.failing,
                 draining: w.draining,
+                failing: w.failing,
                 overloaded: w.overloaded,
+                newcomer: now_ms.saturating_sub(w.joined_at_ms)
+                    < config.slow_start_ms.saturating_add(FILLING_ROUNDS * config.round_ms),
                 pieces: Vec::new(),
             })
             .collect();
@@ -107,7 +117,7 @@ impl Board {
 
         classes.retain(|c| !c.eligible.is_empty());
         let weights: Vec<f64> = seats.iter().map(|s| s.weight).collect();
-        let cap = |s: &Seat| match (s.takes(), s.draining) {
+        let cap = |s: &Seat| match (s.takes(), s.draining || s.failing) {
             (true, _) => f64::INFINITY,
             (_, true) => 0.0,
             _ => s.load,
@@ -117,9 +127,7 @@ impl Board {
             seat.target = target;
         }
         let total_load = classes.iter().map(|c| c.load).sum();
-        let has_newcomer =
-            workers.iter().any(|w| now_ms.saturating_sub(w.joined_at_ms) < config.slow_start_ms);
-        Self { seats, pieces, eligible, total_load, has_newcomer }
+        Self { seats, pieces, eligible, total_load }
     }
 
     pub(super) fn units(&self) -> usize {
@@ -127,7 +135,7 @@ impl Board {
     }
 
     pub(super) fn has_newcomer(&self) -> bool {
-        self.has_newcomer
+        self.staying().any(|w| self.seats[w].newcomer)
     }
 
     pub(super) fn owner(&self, unit: usize) -> Option<usize> {
@@ -154,6 +162,7 @@ impl Board {
                 None => Some((unit, Reason::Orphan)),
                 Some(w) if !self.may_own(unit, w) => Some((unit, Reason::NotEligible)),
                 Some(w) if self.seats[w].draining => Some((unit, Reason::Drain)),
+                Some(w) if self.seats[w].failing => Some((unit, Reason::Failing)),
                 Some(_) => None,
             })
             .collect();
@@ -166,8 +175,9 @@ impl Board {
     }
 
     /// Where a unit that needs an owner goes: to whom it fills least, among those that take new
-    /// units, else among overloaded ones, else among unhealthy ones; never to a draining one.
-    pub(super) fn best_home(&self, unit: usize) -> Option<usize> {
+    /// units, else among overloaded ones, else among unhealthy ones; never to a draining one. The
+    /// unhealthy ones are no better than an owner that fails.
+    pub(super) fn best_home(&self, unit: usize, reason: Reason) -> Option<usize> {
         let load = self.load(unit);
         let key = |w: usize| {
             let seat = &self.seats[w];
@@ -180,6 +190,7 @@ impl Board {
         };
         (0..self.seats.len())
             .filter(|&w| self.may_own(unit, w) && !self.seats[w].draining && self.owner(unit) != Some(w))
+            .filter(|&w| reason != Reason::Failing || self.seats[w].healthy)
             .map(|w| (key(w), w))
             .min_by(|((ra, fa), _), ((rb, fb), _)| ra.cmp(rb).then(fa.total_cmp(fb)))
             .map(|(_, w)| w)
@@ -215,18 +226,34 @@ impl Board {
         self.staying().map(|w| self.deviation(w).abs()).fold(0.0, f64::max)
     }
 
+    /// Whether a worker deviates by more than `limit`, or than is worth a step where its units are coarse.
+    pub(super) fn is_beyond(&self, worker: usize, limit: f64) -> bool {
+        let unit = self.total_load / self.pieces.len().max(1) as f64;
+        let coarse = COARSE * unit / self.floored(self.seats[worker].target);
+        self.deviation(worker).abs() > limit.max(coarse.min(COARSE))
+    }
+
+    /// Whether some worker does.
+    pub(super) fn any_beyond(&self, limit: f64) -> bool {
+        self.staying().any(|w| self.is_beyond(w, limit))
+    }
+
     fn staying(&self) -> impl Iterator<Item = usize> {
-        (0..self.seats.len()).filter(|w| !self.seats[*w].draining)
+        (0..self.seats.len()).filter(|w| !self.seats[*w].draining && !self.seats[*w].failing)
     }
 
     pub(super) fn overloaded(&self) -> Vec<usize> {
         self.staying().filter(|w| self.seats[*w].overloaded).collect()
     }
 
-    /// The worker that deviates most, beyond `limit`.
-    pub(super) fn most_deviating(&self, limit: f64, except: &BTreeSet<usize>) -> Option<usize> {
+    /// The worker that deviates most, beyond its limit.
+    pub(super) fn most_deviating(
+        &self,
+        limit: impl Fn(&Seat) -> f64,
+        except: &BTreeSet<usize>,
+    ) -> Option<usize> {
         self.staying()
-            .filter(|w| !except.contains(w) && self.deviation(*w).abs() > limit)
+            .filter(|w| !except.contains(w) && self.is_beyond(*w, limit(&self.seats[*w])))
             .max_by(|a, b| self.deviation(*a).abs().total_cmp(&self.deviation(*b).abs()))
     }
 

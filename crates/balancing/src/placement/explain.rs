@@ -53,6 +53,8 @@ pub enum Standing {
     Overloaded,
     /// Only orphans nobody else can take.
     Unhealthy,
+    /// The same, and it loses what it has.
+    Failing,
     /// None.
     Draining,
     /// It may not own this unit.
@@ -64,6 +66,7 @@ impl Standing {
         match seat {
             _ if !may_own => Self::NotEligible,
             s if s.draining => Self::Draining,
+            s if s.failing => Self::Failing,
             s if !s.healthy => Self::Unhealthy,
             s if s.overloaded => Self::Overloaded,
             _ => Self::Takes,

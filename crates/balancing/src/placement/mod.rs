@@ -6,7 +6,8 @@
 //!
 //! 1. Orphans (no owner, or an owner that is gone) are assigned, each to the worker that is least
 //!    filled with it: those with the least choice of workers first, then the largest.
-//! 2. Units leave draining workers and workers that may no longer own them, in the same way.
+//! 2. Units leave draining and failing workers and workers that may no longer own them, in the same
+//!    way; those of a failing worker only where somebody takes them.
 //! 3. Overloaded workers give away what they have above their target.
 //! 4. Balancing, at most once per `round_ms`, begins when a deviation exceeds `start_deviation` and
 //!    goes on until all are within `stop_deviation` or nothing improves: the worker that deviates
@@ -18,6 +19,7 @@
 //! coarse to get under the threshold settle instead of being swapped for ever.
 
 mod board;
+mod config;
 mod explain;
 mod steps;
 mod targets;
@@ -26,10 +28,11 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 
-use self::board::Board;
+use self::board::{Board, Seat};
+pub use self::config::{PlacementConfig, PlacementError};
 pub use self::explain::{Candidate, Explanation, Standing};
 use self::steps::{Limits, Step};
-pub use self::types::{Decision, Fill, Move, PlacementConfig, Plan, Reason, Unit, Worker};
+pub use self::types::{Decision, Fill, Move, Plan, Reason, Unit, Worker};
 
 /// Places units on workers, round by round.
 #[derive(Debug, Clone)]
@@ -68,13 +71,14 @@ impl<U: Ord + Clone + Hash, W: Ord + Clone + Hash> Placer<U, W> {
         let mut placed: Vec<(usize, Reason)> = Vec::new();
 
         for (unit, reason) in board.homeless() {
-            match board.best_home(unit) {
+            match board.best_home(unit, reason) {
                 Some(home) => {
                     board.place(unit, home);
                     placed.push((unit, reason));
                 }
-                None if reason != Reason::Drain => unplaced.push(units[unit].id.clone()),
-                None => {}
+                // A draining or failing owner keeps what nobody else can have.
+                None if matches!(reason, Reason::Drain | Reason::Failing) => {}
+                None => unplaced.push(units[unit].id.clone()),
             }
         }
         self.relieve(&mut board, &mut placed);
@@ -173,19 +177,22 @@ impl<U: Ord + Clone + Hash, W: Ord + Clone + Hash> Placer<U, W> {
         self.allowance = (self.allowance + per_round).min(per_round.max(2));
         let mut left_in_round = per_round;
 
-        if board.worst_deviation() > self.config.start_deviation {
-            self.balancing = true;
-        }
-        // While a newcomer's target still rises, those that are a little too full are about to give
-        // to it: evening them out among themselves would move load twice.
-        let goal =
-            if board.has_newcomer() { self.config.start_deviation } else { self.config.stop_deviation };
+        // While a newcomer is filled, those that are a little too full are about to give to it: evening
+        // them out among themselves would move load twice.
+        let filling = board.has_newcomer();
+        self.balancing = filling || self.balancing || board.any_beyond(self.config.start_deviation);
+        let limit = |seat: &Seat| {
+            if filling && !seat.newcomer {
+                2.0 * self.config.start_deviation
+            } else {
+                self.config.stop_deviation
+            }
+        };
         let mut stuck = BTreeSet::new();
         while self.balancing && left_in_round > 0 && self.allowance > 0 {
-            let Some(worker) = board.most_deviating(goal, &stuck) else {
+            let Some(worker) = board.most_deviating(limit, &stuck) else {
                 // All is well, or nothing helps. With the allowance for a swap something still might.
-                self.balancing =
-                    board.has_newcomer() || (board.worst_deviation() > goal && self.allowance < 2);
+                self.balancing = board.any_beyond(self.config.stop_deviation) && self.allowance < 2;
                 break;
             };
             let moved = match board.best_step(worker, self.limits(), self.allowance >= 2) {
@@ -201,6 +208,7 @@ impl<U: Ord + Clone + Hash, W: Ord + Clone + Hash> Placer<U, W> {
             placed.extend(moved.into_iter().map(|unit| (unit, Reason::Balance)));
             stuck.clear();
         }
+        self.balancing &= !filling;
     }
 }
 

@@ -11,6 +11,10 @@ pub(super) struct Limits {
     pub(super) tolerance: f64,
 }
 
+/// How far past its target a step may take a worker, as a part of the larger deviation before: where units are coarse,
+/// noise would otherwise move one of them to and fro.
+const PAST_TARGET: f64 = 0.5;
+
 /// What balancing did.
 pub(super) enum Step {
     One(usize),
@@ -130,7 +134,12 @@ impl Board {
     fn gain(&self, from: usize, to: usize, load: f64, limits: Limits) -> Option<Gain> {
         let (a, b) = (self.deviation(from), self.deviation(to));
         let (a_after, b_after) = (self.deviation_with(from, -load), self.deviation_with(to, load));
-        if a_after.abs().max(b_after.abs()) > a.abs().max(b.abs()) - limits.min_gain {
+        let before = a.abs().max(b.abs());
+        let too_far = |of: f64, after: f64| of * after < 0.0 && after.abs() > PAST_TARGET * before;
+        if a_after.abs().max(b_after.abs()) > before - limits.min_gain
+            || too_far(a, a_after)
+            || too_far(b, b_after)
+        {
             return None;
         }
         let clean = |before: f64, after: f64| {

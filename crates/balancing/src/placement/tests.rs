@@ -5,7 +5,15 @@ use super::*;
 type Owners = BTreeMap<u32, String>;
 
 fn worker(id: &str, weight: f64) -> Worker<String> {
-    Worker { id: id.to_owned(), weight, health: 1.0, joined_at_ms: 0, draining: false, overloaded: false }
+    Worker {
+        id: id.to_owned(),
+        weight,
+        health: 1.0,
+        joined_at_ms: 0,
+        draining: false,
+        failing: false,
+        overloaded: false,
+    }
 }
 
 fn units(loads: &[f64], eligible: &[&str]) -> Vec<Unit<u32, String>> {

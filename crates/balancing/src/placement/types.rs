@@ -3,54 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::score::MIN_HEALTH;
-
-/// Parameters of the placer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PlacementConfig {
-    /// Deviation from the target above which balancing begins.
-    pub start_deviation: f64,
-    /// Deviation within which it ends.
-    pub stop_deviation: f64,
-    /// By how much a step must lower the larger deviation of its two workers.
-    pub min_gain: f64,
-    /// Time between balancing rounds, ms.
-    pub round_ms: u64,
-    /// Share of the units that may move in a balancing round; at least one may. A swap moves two:
-    /// where only one may, it uses up two rounds.
-    pub round_share: f64,
-    /// How long a moved unit is left where it is, ms. Draining and overload do not wait for it.
-    pub rest_ms: u64,
-    /// Time over which a newcomer's weight rises to its full value, ms.
-    pub slow_start_ms: u64,
-    /// Part of its weight a newcomer has at once, so that a cluster of newcomers can be filled.
-    pub slow_start_floor: f64,
-    /// Health below which a worker gets nothing new.
-    pub min_health: f64,
-    /// Load that owning a unit costs by itself, in the unit of the loads; spreads idle units by
-    /// count. The default suits messages per second.
-    pub idle_load: f64,
-}
-
-impl Default for PlacementConfig {
-    fn default() -> Self {
-        Self {
-            start_deviation: 0.05,
-            stop_deviation: 0.03,
-            min_gain: 0.005,
-            round_ms: 1_000,
-            round_share: 0.02,
-            rest_ms: 60_000,
-            slow_start_ms: 15_000,
-            slow_start_floor: 0.1,
-            min_health: MIN_HEALTH,
-            idle_load: 0.1,
-        }
-    }
-}
+use serde::Serialize;
 
 /// A worker that may own units. Leave dead ones out: what they own is then orphaned.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +19,8 @@ pub struct Worker<W> {
     pub joined_at_ms: u64,
     /// It is leaving: its units are moved away at once.
     pub draining: bool,
+    /// What it does fails: its units are moved away at once to whom they can be given, and it gets nothing new.
+    pub failing: bool,
     /// It cannot keep up: it gets nothing new and gives its surplus away without waiting.
     pub overloaded: bool,
 }
@@ -89,6 +44,8 @@ pub enum Reason {
     Orphan,
     /// Its owner is draining.
     Drain,
+    /// What its owner does fails.
+    Failing,
     /// Its owner may no longer own it.
     NotEligible,
     /// Its owner is overloaded.
@@ -136,7 +93,7 @@ pub struct Plan<U, W: Ord> {
     pub unplaced: Vec<U>,
     /// How full each worker is after the plan.
     pub fills: BTreeMap<W, Fill>,
-    /// Largest absolute deviation after the plan, over workers that are not draining.
+    /// Largest absolute deviation after the plan, over workers that are neither draining nor failing.
     pub worst_deviation: f64,
 }
 

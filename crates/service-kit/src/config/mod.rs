@@ -141,6 +141,12 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_defaults_of_placement_are_those_of_the_library() {
+        let settings = with(&[("VTOX_PLACEMENT__ROUND_MS", "1000")]).unwrap();
+        assert_eq!(settings.placement, vtox_balancing::PlacementConfig::default());
+    }
+
+    #[test]
     fn a_section_is_read_by_who_knows_it() {
         #[derive(Debug, serde::Deserialize, PartialEq)]
         #[serde(deny_unknown_fields)]
@@ -162,6 +168,9 @@ mod tests {
             (("VTOX_CLUSTER__PARTITIONS", "5000"), "cluster.partitions"),
             (("VTOX_GATEWAY__BACKLOG_MEMORY_SHARE", "2"), "backlog_memory_share"),
             (("VTOX_REDIS__REPLICA_TIMEOUT_MS", "0"), "replica_timeout_ms"),
+            (("VTOX_PLACEMENT__STOP_DEVIATION", "0.5"), "set stop_deviation below start_deviation"),
+            (("VTOX_PLACEMENT__SCORE__CPU", "-1"), "placement.score.cpu"),
+            (("VTOX_PLACEMENT__OVERLOAD__LAG", "3"), "lag"),
         ] {
             let error = with(&[environment]).unwrap_err().to_string();
             assert!(error.contains(part), "{environment:?}: {error}");

@@ -1,6 +1,7 @@
 //! The settings as the services read them; `defaults.toml` explains each.
 
 use serde::{Deserialize, Serialize};
+use vtox_balancing::PlacementConfig;
 use vtox_protocol::keys::{MAX_PARTITIONS, Topology};
 use vtox_protocol::{FaultSet, FaultType};
 use vtox_streams::Durability;
@@ -50,6 +51,7 @@ pub struct Settings {
     pub cluster: Cluster,
     pub gateway: Gateway,
     pub coordinator: Coordinator,
+    pub placement: PlacementConfig,
     pub worker: Worker,
     pub monitor: Monitor,
     pub bridge: Bridge,
@@ -256,6 +258,7 @@ impl Settings {
         )?;
         check(self.coordinator.leader_lease_ms >= 500, "coordinator.leader_lease_ms is below 500")?;
         check(self.coordinator.worker_lease_ms >= 1000, "coordinator.worker_lease_ms is below 1000")?;
+        self.placement.validate().map_err(|error| error.to_string())?;
         check(self.monitor.interval_s > 0, "monitor.interval_s is 0; at least 1")?;
         check(self.bridge.client_queue_frames > 0, "bridge.client_queue_frames is 0; at least 1")?;
         check(self.shutdown_deadline_s > 0, "shutdown_deadline_s is 0; at least 1")

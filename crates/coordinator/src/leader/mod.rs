@@ -1,25 +1,30 @@
 //! The control loop: hold the lease, look at the members, decide, write tokens and assignments.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod decide;
+mod grant;
+mod health;
+mod leading;
+mod loads;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use futures::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
-use vtox_balancing::{Answer, Liveness, LivenessConfig, LoadTracker, PlacementConfig, Placer, Unit, Worker};
+use vtox_balancing::{Answer, Liveness, LivenessConfig, PlacementConfig};
 use vtox_connection::ConnectionManager;
-use vtox_protocol::keys::{LEADER, Partition, TERM, Topology};
-use vtox_protocol::{Assignment, ServiceEventType, ServiceRecord, ServiceStatus, ServiceType};
+use vtox_protocol::keys::{LEADER, TERM, Topology};
 use vtox_registry::{Lease, Members, Placement, Registry, watch_placement};
 use vtox_service_kit::Service;
-use vtox_streams::{Granted, Janitor, Lane, Ownership, topology};
+use vtox_streams::{Janitor, Lane, Ownership, topology};
 
-use crate::fleet::{self, Alive, Fleet, UnitId};
+use crate::fleet::{self, Fleet};
 use crate::lanes::{LaneState, Lanes, by_incarnation};
 use crate::metrics::Metrics;
-use crate::view::{Round, View, Views};
+use crate::view::{View, Views};
+use leading::Leading;
 
 /// Time between two looks at the members.
 const TICK: Duration = Duration::from_millis(100);
@@ -29,8 +34,6 @@ const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 const AUDIT_INTERVAL: Duration = Duration::from_secs(5);
 /// A cluster that starts is placed once no worker has joined for this long: all at once instead of move by move.
 const SETTLE: Duration = Duration::from_millis(1_000);
-/// Grants written at the same time.
-const GRANTS_AT_ONCE: usize = 64;
 
 /// Runs until the soft token is cancelled; then gives the lease back.
 pub async fn run(service: Arc<Service>, views: Views, metrics: Metrics) -> anyhow::Result<()> {
@@ -88,6 +91,7 @@ struct Control {
     handover_ms: u64,
     forget_ms: u64,
     worker_lease: Duration,
+    config: PlacementConfig,
     metrics: Metrics,
     start: Instant,
     liveness: Liveness<String>,
@@ -96,45 +100,6 @@ struct Control {
     least_term: u64,
     lease_taken: Option<Instant>,
     leading: Option<Leading>,
-}
-
-/// What only a leader keeps.
-struct Leading {
-    stamp: String,
-    lanes: Lanes,
-    fleet: Fleet,
-    placer: Placer<UnitId, String>,
-    loads: LoadTracker<Partition>,
-    added: BTreeMap<Partition, u64>,
-    backlog_entries: u64,
-    last_load: Option<Instant>,
-    last_audit: Instant,
-    last_topology: Instant,
-    last_join: Instant,
-    began: Instant,
-    known: BTreeSet<String>,
-    /// Workers as last seen.
-    seen: BTreeMap<String, (Alive, Instant)>,
-    written: BTreeMap<String, Assignment>,
-    grants: u64,
-    grant_time: Duration,
-    started: bool,
-}
-
-impl Leading {
-    /// The living workers, with those that vanished from the registry a moment ago without a verdict of death: a record that
-    /// was deleted comes back with the next heartbeat, and a worker that left has given its lanes back.
-    fn remember(
-        &mut self,
-        alive: BTreeMap<String, Alive>,
-        dead: &BTreeSet<String>,
-        lease: Duration,
-    ) -> BTreeMap<String, Alive> {
-        let now = Instant::now();
-        self.seen.retain(|id, (worker, at)| !dead.contains(id) && !worker.draining && at.elapsed() < lease);
-        self.seen.extend(alive.into_iter().map(|(id, worker)| (id, (worker, now))));
-        self.seen.iter().map(|(id, (worker, _))| (id.clone(), worker.clone())).collect()
-    }
 }
 
 impl Control {
@@ -155,6 +120,7 @@ impl Control {
             handover_ms: settings.handover_deadline_ms,
             forget_ms: settings.forget_after_s * 1_000,
             worker_lease: Duration::from_millis(settings.worker_lease_ms),
+            config: service.settings.placement,
             metrics,
             start: Instant::now(),
             liveness: Liveness::new(liveness),
@@ -192,7 +158,7 @@ impl Control {
             let holder = self.lease.holder().await?;
             let (leader, term) = holder.map_or((None, 0), |h| (Some(h.id), h.term));
             let scores =
-                Fleet::default().alive(&members, &self.dead).into_iter().map(|(id, w)| (id, w.score));
+                Fleet::new(self.config).alive(&members, &self.dead).into_iter().map(|(id, w)| (id, w.score));
             return Ok(View {
                 role: "standby",
                 leader,
@@ -266,7 +232,7 @@ impl Control {
         leading: &mut Leading,
     ) -> anyhow::Result<Option<View>> {
         let alive = leading.remember(leading.fleet.alive(members, &self.dead), &self.dead, self.worker_lease);
-        self.read_loads(now_ms, leading).await;
+        self.read_loads(now_ms, leading, &alive).await;
         if leading.last_topology.elapsed() >= LOAD_INTERVAL {
             leading.last_topology = Instant::now();
             // A Redis that was emptied gets it back.
@@ -291,7 +257,8 @@ impl Control {
             leading.last_join = Instant::now();
         }
         let units = fleet::units(&self.topology, &alive, |partition| leading.loads.load(&partition));
-        let workers = leading.fleet.workers(now_ms, &alive, leading.started);
+        let strains = leading.strains();
+        let workers = leading.fleet.workers(now_ms, &alive, leading.started, &strains);
         let settled = leading.started || (!alive.is_empty() && leading.last_join.elapsed() >= SETTLE);
         let mut view = View {
             role: "leader",
@@ -299,6 +266,7 @@ impl Control {
             term,
             scores: alive.iter().map(|(id, w)| (id.clone(), w.score)).collect(),
             hold,
+            capacities: leading.fleet.capacities().clone(),
             backlog_entries: leading.backlog_entries,
             ..View::default()
         };
@@ -344,218 +312,7 @@ impl Control {
                 (lane, LaneState { owner: row.owner, suspect: row.suspect, ..LaneState::default() })
             })
             .collect();
-        Ok(Some(Leading {
-            stamp: stamp.to_owned(),
-            lanes: Lanes(lanes),
-            fleet: Fleet::default(),
-            placer: Placer::new(PlacementConfig::default()),
-            loads: LoadTracker::default(),
-            added: BTreeMap::new(),
-            backlog_entries: 0,
-            last_load: None,
-            last_audit: Instant::now(),
-            last_topology: Instant::now(),
-            last_join: Instant::now(),
-            began: Instant::now(),
-            known: BTreeSet::new(),
-            seen: BTreeMap::new(),
-            written: self.placement.all().await?,
-            grants: 0,
-            grant_time: Duration::ZERO,
-            started: owned,
-        }))
-    }
-
-    fn decide(
-        &self,
-        now_ms: u64,
-        leading: &mut Leading,
-        units: &[Unit<UnitId, String>],
-        workers: &[Worker<String>],
-        alive: &BTreeMap<String, Alive>,
-        view: &mut View,
-    ) {
-        let by_run = by_incarnation(alive);
-        // A unit belongs to the worker most of its lanes should or do belong to.
-        let current: BTreeMap<UnitId, String> = units
-            .iter()
-            .filter_map(|unit| {
-                let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-                for lane in unit.id.lanes() {
-                    let state = leading.lanes.0.get(&lane)?;
-                    let wanted = state.wanted.as_deref().filter(|w| alive.contains_key(*w));
-                    if let Some(worker) = wanted.or_else(|| Lanes::living_owner(state, &by_run)) {
-                        *votes.entry(worker).or_default() += 1;
-                    }
-                }
-                let (worker, _) = votes.into_iter().max_by_key(|(_, n)| *n)?;
-                Some((unit.id, worker.to_owned()))
-            })
-            .collect();
-        let plan = leading.placer.round(now_ms, workers, units, &current);
-        for (unit, to) in &plan.assign {
-            tracing::info!(%unit, to, "placing");
-        }
-        let mut after = current;
-        after.extend(plan.assign.iter().cloned());
-        after.extend(plan.moves.iter().map(|m| (m.unit, m.to.clone())));
-        for (unit, worker) in &after {
-            for lane in unit.lanes() {
-                if let Some(state) = leading.lanes.0.get_mut(&lane) {
-                    state.wanted = Some(worker.clone());
-                }
-            }
-        }
-        for m in &plan.moves {
-            tracing::info!(unit = %m.unit, from = m.from, to = m.to, reason = ?m.reason, "moving");
-        }
-        view.worst_deviation = plan.worst_deviation;
-        view.fills = plan.fills;
-        view.unplaced = plan.unplaced.iter().map(ToString::to_string).collect();
-        view.round = Some(Arc::new(Round {
-            placer: leading.placer.clone(),
-            now_ms,
-            workers: workers.to_vec(),
-            units: units.to_vec(),
-            placed: after,
-        }));
-    }
-
-    /// Writes the tokens that are due. False when a later leader has stamped a key.
-    async fn grant(
-        &mut self,
-        now_ms: u64,
-        leading: &mut Leading,
-        alive: &BTreeMap<String, Alive>,
-    ) -> anyhow::Result<bool> {
-        let due = leading.lanes.due(now_ms, alive, self.handover_ms);
-        for chunk in due.chunks(GRANTS_AT_ONCE) {
-            let began = Instant::now();
-            let calls = chunk.iter().filter_map(|grant| {
-                let run = &alive.get(&grant.to)?.incarnation;
-                let term = leading.stamp.split(':').next().unwrap_or_default();
-                let token = format!("{term}:{run}:{}", uuid::Uuid::new_v4().simple());
-                let (ownership, stamp) = (&self.ownership, &leading.stamp);
-                Some(async move {
-                    let answer =
-                        ownership.grant(stamp, grant.lane, Some(&grant.from), &token, grant.owner_died).await;
-                    (grant, token, answer)
-                })
-            });
-            for (grant, token, answer) in join_all(calls).await {
-                let Some(state) = leading.lanes.0.get_mut(&grant.lane) else {
-                    continue;
-                };
-                match answer {
-                    Ok(Granted::Done { suspect }) => {
-                        state.owner = token;
-                        state.suspect = suspect;
-                        state.asked_ms = None;
-                        leading.grants += 1;
-                        self.metrics.grants.inc();
-                    }
-                    Ok(Granted::Held(owner)) => {
-                        state.owner = owner;
-                        // Perhaps our own grant, whose answer was lost.
-                        state.suspect |= grant.owner_died;
-                    }
-                    Ok(Granted::Stale(stamp)) => {
-                        tracing::warn!(stamp, lane = %grant.lane, "another term is on an ownership key");
-                        return Ok(false);
-                    }
-                    Err(error) => tracing::warn!(%error, lane = %grant.lane, "a grant failed"),
-                }
-            }
-            leading.grant_time += began.elapsed();
-        }
-        Ok(true)
-    }
-
-    async fn write_assignments(
-        &self,
-        leading: &mut Leading,
-        alive: &BTreeMap<String, Alive>,
-    ) -> anyhow::Result<()> {
-        let assignments = leading.lanes.assignments(alive);
-        let changed: Vec<(&str, &Assignment)> = assignments
-            .iter()
-            .filter(|(id, a)| leading.written.get(*id) != Some(*a))
-            .map(|(id, a)| (id.as_str(), a))
-            .collect();
-        let gone: Vec<&str> =
-            leading.written.keys().filter(|id| !assignments.contains_key(*id)).map(String::as_str).collect();
-        if !changed.is_empty() || !gone.is_empty() {
-            self.placement.write(changed, gone).await?;
-            leading.written = assignments;
-        }
-        Ok(())
-    }
-
-    /// Reads the owners of some lanes, or of all.
-    async fn read_owners(&self, leading: &mut Leading, lanes: Option<Vec<Lane>>) -> anyhow::Result<()> {
-        let lanes = lanes.unwrap_or_else(|| leading.lanes.0.keys().copied().collect());
-        if lanes.is_empty() {
-            return Ok(());
-        }
-        let owners = self.ownership.owners(&lanes).await?;
-        for (lane, owner) in lanes.into_iter().zip(owners) {
-            if let Some(state) = leading.lanes.0.get_mut(&lane) {
-                state.owner = owner;
-            }
-        }
-        Ok(())
-    }
-
-    async fn read_loads(&self, now_ms: u64, leading: &mut Leading) {
-        let since = leading.last_load.map(|at| at.elapsed());
-        if since.is_some_and(|s| s < LOAD_INTERVAL) {
-            return;
-        }
-        let backlog = match self.janitor.backlog(&self.topology).await {
-            Ok(backlog) => backlog,
-            Err(error) => {
-                tracing::debug!(%error, "the backlog cannot be read");
-                return;
-            }
-        };
-        leading.backlog_entries = backlog.entries();
-        for partition in &backlog.partitions {
-            let before = leading.added.insert(partition.partition, partition.added);
-            if let (Some(before), Some(since)) = (before, since) {
-                let rate = partition.added.saturating_sub(before) as f64 / since.as_secs_f64();
-                leading.loads.observe(now_ms, &partition.partition, rate);
-            }
-        }
-        leading.last_load = Some(Instant::now());
-    }
-
-    /// Marks services that fell silent, and forgets those that stay so.
-    async fn announce_health(&mut self, members: &Members) {
-        for (id, record) in &members.services {
-            let is_dead = self.dead.contains(id);
-            if is_dead && self.unhealthy.insert(id.clone()) {
-                tracing::warn!(service = id, "no heartbeat for a lease: dead");
-                if record.service_type == ServiceType::Worker {
-                    self.metrics.deaths.inc();
-                }
-                let record = ServiceRecord { status: ServiceStatus::Unhealthy, ..record.clone() };
-                self.announce(ServiceEventType::ServiceUnhealthy, &record, members).await;
-            } else if !is_dead && self.unhealthy.remove(id) {
-                tracing::info!(service = id, "heartbeats again");
-                self.announce(ServiceEventType::ServiceHealthy, record, members).await;
-            }
-            if is_dead && members.silence_ms(id).is_some_and(|ms| ms >= self.forget_ms) {
-                self.unhealthy.remove(id);
-                if let Err(error) = self.registry.deregister(record, members.redis_now_ms).await {
-                    tracing::debug!(%error, "a dead service could not be removed");
-                }
-            }
-        }
-    }
-
-    async fn announce(&self, kind: ServiceEventType, record: &ServiceRecord, members: &Members) {
-        if let Err(error) = self.registry.announce(kind, record, members.redis_now_ms).await {
-            tracing::debug!(%error, "a service event could not be written");
-        }
+        let written = self.placement.all().await?;
+        Ok(Some(Leading::new(stamp, Lanes(lanes), owned, written, &self.config)))
     }
 }
