@@ -200,5 +200,7 @@ async fn a_worker_that_is_asked_to_stop_hands_over_without_a_redelivery() {
         let suspect: Option<String> = cluster.command(&["HGET", &key, "suspect"]).await;
         assert_eq!(suspect, None, "a planned hand-over makes nothing suspect");
     }
-    assert_exact("worker asked to stop", &fleet.settle().await);
+    let balance = fleet.settle().await;
+    assert_exact("worker asked to stop", &balance);
+    assert!(balance.longest_gap_ms < 1_000, "nobody waits for the lease of a worker that said goodbye");
 }

@@ -148,7 +148,7 @@ fn slow_down(pid: u32, on: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     let pid =
         rustix::process::Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id");
     std::thread::spawn(move || {
-        let send = |signal| drop(rustix::process::kill_process(pid, signal));
+        let send = |signal| rustix::process::kill_process(pid, signal).unwrap_or_default();
         while on.load(Ordering::Relaxed) {
             send(ProcessSignal::STOP);
             std::thread::sleep(Duration::from_millis(15));

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use vtox_balancing::{Capacity, Fill, LoadTracker, PlacementConfig, Placer, Strain};
 use vtox_protocol::Assignment;
 use vtox_protocol::keys::Partition;
+use vtox_streams::Lane;
 
 use crate::fleet::{Alive, Fleet, UnitId};
-use crate::lanes::Lanes;
+use crate::lanes::{LaneState, Lanes, incarnation_of};
 
 /// What only a leader keeps.
 pub(super) struct Leading {
@@ -80,8 +81,37 @@ impl Leading {
         self.fleet.capacities().iter().map(strain).collect()
     }
 
-    /// The living workers, with those that vanished from the registry a moment ago without a verdict of death: a record that
-    /// was deleted comes back with the next heartbeat, and a worker that left has given its lanes back.
+    /// What workers own that are remembered but no longer in the registry.
+    pub(super) fn lanes_of_vanished(&self, alive: &BTreeMap<String, Alive>) -> Vec<Lane> {
+        let gone: BTreeSet<&str> =
+            self.vanished(alive).map(|(_, worker)| worker.incarnation.as_str()).collect();
+        let owned = |s: &LaneState| incarnation_of(&s.owner).is_some_and(|run| gone.contains(run));
+        self.lanes.0.iter().filter(|(_, state)| owned(state)).map(|(lane, _)| *lane).collect()
+    }
+
+    /// Forgets those that left: they are no longer in the registry and have given back what they owned.
+    pub(super) fn forget_departed(&mut self, alive: &BTreeMap<String, Alive>) {
+        let owning: BTreeSet<&str> =
+            self.lanes.0.values().filter_map(|state| incarnation_of(&state.owner)).collect();
+        let left: Vec<String> = self
+            .vanished(alive)
+            .filter(|(_, worker)| !owning.contains(worker.incarnation.as_str()))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in left {
+            self.seen.remove(&id);
+        }
+    }
+
+    fn vanished<'a>(
+        &'a self,
+        alive: &'a BTreeMap<String, Alive>,
+    ) -> impl Iterator<Item = (&'a String, &'a Alive)> {
+        self.seen.iter().filter(|(id, _)| !alive.contains_key(*id)).map(|(id, (worker, _))| (id, worker))
+    }
+
+    /// The living workers, with those that vanished from the registry a moment ago, own something and are not judged dead: a
+    /// record that was deleted comes back with the next heartbeat.
     pub(super) fn remember(
         &mut self,
         alive: BTreeMap<String, Alive>,

@@ -231,7 +231,10 @@ impl Control {
         hold: Option<String>,
         leading: &mut Leading,
     ) -> anyhow::Result<Option<View>> {
-        let alive = leading.remember(leading.fleet.alive(members, &self.dead), &self.dead, self.worker_lease);
+        let alive = leading.fleet.alive(members, &self.dead);
+        self.read_owners(leading, Some(leading.lanes_of_vanished(&alive))).await?;
+        leading.forget_departed(&alive);
+        let alive = leading.remember(alive, &self.dead, self.worker_lease);
         self.read_loads(now_ms, leading, &alive).await;
         if leading.last_topology.elapsed() >= LOAD_INTERVAL {
             leading.last_topology = Instant::now();
