@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use vtox_ledger::{Balance, Follower, Ledger};
-use vtox_protocol::{FaultType, Status};
+use vtox_ledger::{Balance, Follower, Ledger, Outcome};
+use vtox_protocol::{FaultType, MessageId, Status, VehicleId};
 use vtox_service_kit::clock;
 use vtox_simulation::{FleetOptions, Vehicle};
 
@@ -202,7 +202,15 @@ impl Driver {
                     self.counters.rejected.fetch_add(1, Ordering::Relaxed);
                     rejection = Some(format!("{status}: {detail}"));
                 }
-                Ok(Sent::Unknown) => drop(self.counters.unknown.fetch_add(1, Ordering::Relaxed)),
+                Ok(Sent::Unknown) => {
+                    self.counters.unknown.fetch_add(1, Ordering::Relaxed);
+                    if let Ok(vehicle) = VehicleId::new(vehicle.id()) {
+                        let message_id = MessageId::from_client_key(&vehicle, &key).to_string();
+                        let sent =
+                            vtox_ledger::Sent { at_ms: sent_ms, outcome: Outcome::Unknown, block: None };
+                        self.ledger.sent(message_id, sent);
+                    }
+                }
                 Err(error) => rejection = Some(error.to_string()),
             }
             let jittered = self.interval.mul_f64(self.random.random_range(2.0 / 3.0..4.0 / 3.0));
