@@ -47,13 +47,18 @@ pub fn ids(count: u64) -> Vec<String> {
 impl Fleet {
     /// Starts sending to `gateway` and reading the results from `redis`.
     pub async fn start(gateway: &str, redis: &str, load: Load) -> Self {
+        Self::start_with(gateway, redis, load, &Sampling::new(4_000.0, 256)).await
+    }
+
+    /// The same with blocks of another size.
+    pub async fn start_with(gateway: &str, redis: &str, load: Load, sampling: &Sampling) -> Self {
         let ledger = Ledger::default();
         let mut follower = Follower::open(redis, ledger.clone()).await.expect("a cluster");
         let stop = watch::Sender::new(false);
         let mut senders = JoinSet::new();
         let client = reqwest::Client::builder().timeout(TIMEOUT).build().expect("a client");
         for (n, mut vehicle) in fleet(load.vehicles, 0, 1).into_iter().enumerate() {
-            let pool = vehicle.pool(&Sampling::new(4_000.0, 256), 0.0, BLOCKS);
+            let pool = vehicle.pool(sampling, 0.0, BLOCKS);
             let sender = Vehicle {
                 client: client.clone(),
                 url: format!("{gateway}/api/v1/diagnosis-stream/vehicles/{}/data", vehicle.id()),
