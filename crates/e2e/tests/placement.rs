@@ -205,6 +205,22 @@ async fn a_worker_that_fails_fast_loses_what_it_has_and_attracts_nothing() {
     let _: String = cluster.command(&user).await;
     let load = Load { vehicles: 60, interval: Duration::from_millis(500) };
     let fleet = Fleet::start(&cluster.gateway(), &cluster.redis.url(), load).await;
+    // One broken lane is no broken worker: nothing wanders.
+    let broken = Partition::Numbered(3).state(FaultType::Bearing);
+    let granted = metric(&mut cluster, "coordinator", "coordinator_grants_total").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let _: u64 = cluster.command(&["DEL", &broken]).await;
+    let _: String = cluster.command(&["SET", &broken, "not a hash"]).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let failing: Vec<u64> = [worker(&mut cluster, "worker-1").await, worker(&mut cluster, "worker-2").await]
+        .iter()
+        .filter_map(|w| w["load"]["failing_lanes"].as_u64())
+        .collect();
+    assert_eq!(failing.iter().sum::<u64>(), 1, "{failing:?}");
+    let granted_since = metric(&mut cluster, "coordinator", "coordinator_grants_total").await - granted;
+    assert_eq!(granted_since, 0.0, "lanes wander because of one that is broken");
+    let _: u64 = cluster.command(&["DEL", &broken]).await;
+
     let limited = cluster.redis.url().replace("redis://", "redis://limited:secret@");
     let own = [("WORKER_ID", "worker-3"), ("FAULT_TYPES", "all"), ("REDIS_URL", limited.as_str())];
     cluster.add("worker-3", "vtox-worker", "WORKER_PORT", &own);
@@ -218,7 +234,7 @@ async fn a_worker_that_fails_fast_loses_what_it_has_and_attracts_nothing() {
     })
     .await;
     println!("a worker that fails fast: nothing left {:?} after it came", began.elapsed());
-    let until = Instant::now() + Duration::from_secs(8);
+    let until = Instant::now() + Duration::from_secs(5);
     while Instant::now() < until {
         assert_eq!(worker(&mut cluster, "worker-3").await["lanes"], 0, "it attracts nothing");
         tokio::time::sleep(Duration::from_millis(200)).await;
