@@ -175,18 +175,21 @@ async fn a_worker_with_a_quarter_of_its_cpu_gets_its_share_within_15_s() {
     let fair = fair_share(&mut cluster, "worker-3", &FOUR).await;
     let slowed = Window::watch(&cluster, 2 * load.interval).await;
     let capacity = worker(&mut cluster, "worker-3").await["capacity"].clone();
+    // The speed of a slow worker is refined once; that may fall into the window.
+    let then = fair_share(&mut cluster, "worker-3", &FOUR).await;
+    let (least, most) = (fair.min(then), fair.max(then));
     on.store(false, Ordering::Relaxed);
     handicap.join().expect("a thread that did not crash");
     let share = slowed.share("worker-3");
     println!(
-        "slow worker: share {:.3} before, {share:.3} after 15 s where {fair:.3} is fair, capacity {capacity}, p99 {} ms before and {} ms after",
+        "slow worker: share {:.3} before, {share:.3} after 15 s where {least:.3} to {most:.3} is fair, capacity {capacity}, p99 {} ms before and {} ms after",
         healthy.share("worker-3"),
         healthy.p99_ms(),
         slowed.p99_ms()
     );
     // A quarter of the CPU is a quarter of the speed only for work that needs all of it.
-    assert!((0.06..0.167).contains(&fair), "a quarter to 0.6 of the speed of the others: {fair}");
-    assert!((share / fair - 1.0).abs() <= 0.10, "{share} where {fair} is fair");
+    assert!(least > 0.06 && most < 0.167, "a quarter to 0.6 of the speed of the others: {least} to {most}");
+    assert!((0.9 * least..=1.1 * most).contains(&share), "{share} where {least} to {most} is fair");
     assert!(
         slowed.p99_ms() <= 2 * healthy.p99_ms(),
         "{} ms, {} ms before",
