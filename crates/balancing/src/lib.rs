@@ -29,8 +29,8 @@ pub use placement::{
 pub use score::{Score, ScoreWeights, WeightError, WorkerLoad};
 
 /// The median, of an even number the lower one; 0 of none.
-fn lower_median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
+pub fn lower_median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
     values.sort_by(f64::total_cmp);
     values.len().checked_sub(1).map_or(0.0, |last| values[last / 2])
 }

@@ -13,7 +13,7 @@ use crate::lower_median;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OverloadConfig {
-    /// Lag of its lanes, in s of their load, above which a worker is behind.
+    /// Lag of most of its lanes, in s of their load, above which a worker is behind.
     pub lag_s: f64,
     /// How many times the median lag it must be as well.
     pub lag_ratio: f64,
@@ -32,7 +32,7 @@ impl Default for OverloadConfig {
 /// How a worker copes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Strain {
-    /// Entries its lanes are behind over the entries that arrive for them, s. Leave out lanes it has
+    /// How far its lanes are behind, s of the load that arrives for them; the median of them. Leave out lanes it has
     /// only just got: they are behind because of somebody else.
     pub lag_s: f64,
     /// Load over target, where something is meant for it.

@@ -175,18 +175,21 @@ async fn a_worker_with_a_quarter_of_its_cpu_gets_its_share_within_15_s() {
     let fair = fair_share(&mut cluster, "worker-3", &FOUR).await;
     let slowed = Window::watch(&cluster, 2 * load.interval).await;
     let capacity = worker(&mut cluster, "worker-3").await["capacity"].clone();
+    // The speed of a slow worker is refined once; that may fall into the window.
+    let then = fair_share(&mut cluster, "worker-3", &FOUR).await;
+    let (least, most) = (fair.min(then), fair.max(then));
     on.store(false, Ordering::Relaxed);
     handicap.join().expect("a thread that did not crash");
     let share = slowed.share("worker-3");
     println!(
-        "slow worker: share {:.3} before, {share:.3} after 15 s where {fair:.3} is fair, capacity {capacity}, p99 {} ms before and {} ms after",
+        "slow worker: share {:.3} before, {share:.3} after 15 s where {least:.3} to {most:.3} is fair, capacity {capacity}, p99 {} ms before and {} ms after",
         healthy.share("worker-3"),
         healthy.p99_ms(),
         slowed.p99_ms()
     );
     // A quarter of the CPU is a quarter of the speed only for work that needs all of it.
-    assert!((0.06..0.167).contains(&fair), "a quarter to 0.6 of the speed of the others: {fair}");
-    assert!((share / fair - 1.0).abs() <= 0.10, "{share} where {fair} is fair");
+    assert!(least > 0.06 && most < 0.167, "a quarter to 0.6 of the speed of the others: {least} to {most}");
+    assert!((0.9 * least..=1.1 * most).contains(&share), "{share} where {least} to {most} is fair");
     assert!(
         slowed.p99_ms() <= 2 * healthy.p99_ms(),
         "{} ms, {} ms before",
@@ -205,6 +208,22 @@ async fn a_worker_that_fails_fast_loses_what_it_has_and_attracts_nothing() {
     let _: String = cluster.command(&user).await;
     let load = Load { vehicles: 60, interval: Duration::from_millis(500) };
     let fleet = Fleet::start(&cluster.gateway(), &cluster.redis.url(), load).await;
+    // One broken lane is no broken worker: nothing wanders.
+    let broken = Partition::Numbered(3).state(FaultType::Bearing);
+    let granted = metric(&mut cluster, "coordinator", "coordinator_grants_total").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let _: u64 = cluster.command(&["DEL", &broken]).await;
+    let _: String = cluster.command(&["SET", &broken, "not a hash"]).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let failing: Vec<u64> = [worker(&mut cluster, "worker-1").await, worker(&mut cluster, "worker-2").await]
+        .iter()
+        .filter_map(|w| w["load"]["failing_lanes"].as_u64())
+        .collect();
+    assert_eq!(failing.iter().sum::<u64>(), 1, "{failing:?}");
+    let granted_since = metric(&mut cluster, "coordinator", "coordinator_grants_total").await - granted;
+    assert_eq!(granted_since, 0.0, "lanes wander because of one that is broken");
+    let _: u64 = cluster.command(&["DEL", &broken]).await;
+
     let limited = cluster.redis.url().replace("redis://", "redis://limited:secret@");
     let own = [("WORKER_ID", "worker-3"), ("FAULT_TYPES", "all"), ("REDIS_URL", limited.as_str())];
     cluster.add("worker-3", "vtox-worker", "WORKER_PORT", &own);
@@ -218,7 +237,7 @@ async fn a_worker_that_fails_fast_loses_what_it_has_and_attracts_nothing() {
     })
     .await;
     println!("a worker that fails fast: nothing left {:?} after it came", began.elapsed());
-    let until = Instant::now() + Duration::from_secs(8);
+    let until = Instant::now() + Duration::from_secs(5);
     while Instant::now() < until {
         assert_eq!(worker(&mut cluster, "worker-3").await["lanes"], 0, "it attracts nothing");
         tokio::time::sleep(Duration::from_millis(200)).await;

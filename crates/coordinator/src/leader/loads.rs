@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use vtox_balancing::lower_median;
 use vtox_streams::{Backlog, Lane};
 
 use super::leading::Leading;
@@ -47,27 +48,25 @@ impl Control {
     }
 }
 
-/// Entries the lanes of each worker are behind, over those that arrive for them in a second.
+/// How far the lanes of each worker are behind, s of their load: the median of them, since a lane that is stuck is not made
+/// better by taking others away from its owner.
 fn lags(
     now_ms: u64,
     leading: &Leading,
     backlog: &Backlog,
     by_run: &BTreeMap<&str, &str>,
 ) -> BTreeMap<String, f64> {
-    let mut totals: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    let mut lags: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for partition in &backlog.partitions {
-        let rate = leading.loads.load(&partition.partition);
+        let rate = leading.loads.load(&partition.partition).max(LEAST_RATE);
         for (fault, progress) in &partition.by_fault {
             let lane = Lane { partition: partition.partition, fault: *fault };
             let Some(state) = leading.lanes.0.get(&lane) else { continue };
             let Some(owner) = Lanes::living_owner(state, by_run) else { continue };
-            if now_ms.saturating_sub(state.granted_ms) < CATCHING_UP_MS {
-                continue;
+            if now_ms.saturating_sub(state.granted_ms) >= CATCHING_UP_MS {
+                lags.entry(owner).or_default().push(progress.lag as f64 / rate);
             }
-            let (lag, arriving) = totals.entry(owner).or_default();
-            *lag += progress.lag as f64;
-            *arriving += rate;
         }
     }
-    totals.into_iter().map(|(id, (lag, rate))| (id.to_owned(), lag / rate.max(LEAST_RATE))).collect()
+    lags.into_iter().map(|(id, lags)| (id.to_owned(), lower_median(lags))).collect()
 }
