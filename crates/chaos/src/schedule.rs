@@ -12,6 +12,8 @@ use crate::arena::Arena;
 use crate::faults::Fault;
 use crate::table::{End, Row, Tested};
 
+/// It is watched for this long after all is well again.
+const AFTERWARDS: Duration = Duration::from_secs(2);
 /// What has not come when nothing came for so long is lost.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -72,6 +74,7 @@ async fn run(fault: Fault, seed: u64) -> End {
     let mut arena = Arena::start(&fault.needs(), StdRng::seed_from_u64(seed)).await;
     fault.strike(&mut arena).await;
     arena.recovered().await;
+    tokio::time::sleep(AFTERWARDS).await;
     let Arena { cluster, group, fleet, complaints, .. } = arena;
     let balance = fleet.settle_after(QUIET).await;
     drop((cluster, group));

@@ -113,6 +113,9 @@ pub fn program(name: &str) -> PathBuf {
     program.unwrap_or_else(|| panic!("{name} is not there; run `cargo build --workspace --bins` first"))
 }
 
+/// Where a broken key is kept.
+const ASIDE: &str = "aside";
+
 /// A Redis with services on it.
 pub struct Cluster {
     /// Its Redis; under Sentinel the server that was the primary at first.
@@ -232,6 +235,17 @@ impl Cluster {
             cmd.arg(argument);
         }
         cmd.query_async(&mut self.connection().await).await.expect("an answer of Redis")
+    }
+
+    /// Puts a key aside and a string in its place, in one step: nothing is written in between.
+    pub async fn break_key(&self, key: &str) {
+        let script = "redis.call('RENAME', KEYS[1], KEYS[2]) redis.call('SET', KEYS[1], 'not what it was')";
+        let _: redis::Value = self.command(&["EVAL", script, "2", key, ASIDE]).await;
+    }
+
+    /// Puts the key back.
+    pub async fn mend_key(&self, key: &str) {
+        let _: () = self.command(&["RENAME", ASIDE, key]).await;
     }
 
     /// Waits until every service is ready and every lane has an owner.

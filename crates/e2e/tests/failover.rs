@@ -119,8 +119,7 @@ async fn a_frozen_worker_wakes_up_after_its_partitions_moved() {
     let partition: Partition = owned[0].parse().unwrap();
     // A commit that cannot be done is tried again and again: the worker has computed a batch when it freezes.
     let state = partition.state(FaultType::Bearing);
-    let _: () = cluster.command(&["RENAME", &state, "aside"]).await;
-    let _: () = cluster.command(&["SET", &state, "not a hash"]).await;
+    cluster.break_key(&state).await;
     let metrics = cluster.service("worker-1").url("/metrics");
     let refused = async |reason: &str| {
         let text = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
@@ -132,7 +131,7 @@ async fn a_frozen_worker_wakes_up_after_its_partitions_moved() {
     assert!(!refused("fenced").await);
     cluster.service("worker-1").signal(ProcessSignal::STOP);
     let frozen_ms = clock::epoch_ms();
-    let _: () = cluster.command(&["RENAME", "aside", &state]).await;
+    cluster.mend_key(&state).await;
     eventually(Duration::from_secs(10), "the other worker to take over", async || {
         fleet.ledger.answered_since(frozen_ms, FaultType::Bearing, &ids(load.vehicles))
     })

@@ -19,7 +19,7 @@ const LEASE: Duration = Duration::from_millis(2_000);
 const STANDBY_LOOK: Duration = Duration::from_millis(500);
 const BLOCK: Duration = Duration::from_millis(200);
 const BATCH: usize = 256;
-const TRIM_INTERVAL: Duration = Duration::from_secs(5);
+const TRIM_INTERVAL: Duration = Duration::from_secs(2);
 /// Assessments and alerts kept.
 const ASSESSMENTS_KEPT: usize = 20_000;
 const ALERTS_KEPT: usize = 10_000;

@@ -84,10 +84,9 @@ pub async fn wrong_type(arena: &mut Arena) {
     for key in [state.as_str(), keys::RESULTS] {
         arena.say(format_args!("{key} becomes a string"));
         let from_ms = clock::epoch_ms();
-        let _: () = arena.cluster.command(&["RENAME", key, "aside"]).await;
-        let _: () = arena.cluster.command(&["SET", key, "not what it was"]).await;
+        arena.cluster.break_key(key).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let _: () = arena.cluster.command(&["RENAME", "aside", key]).await;
+        arena.cluster.mend_key(key).await;
         arena.fleet.ledger.broken(from_ms, clock::epoch_ms());
         arena.recovered().await;
     }
