@@ -1,8 +1,8 @@
 //! Which workers fail at what they do.
 //!
 //! A worker that fails fast looks idle and quick. It loses what it owns, so that somebody else can do
-//! it, and stays away for a time that doubles each time it fails again. One broken lane is no broken
-//! worker: it would fail with any other owner as well, and must not wander.
+//! it, and stays away for a time that doubles each time it fails again. One broken partition is no
+//! broken worker: it would fail with any other owner as well, and must not wander.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub struct FailingConfig {
     /// Share of its lanes that succeed below which a worker fails.
     pub success_below: f64,
-    /// Lanes that must fail at the same time.
-    pub least_lanes: u32,
+    /// Partitions that must fail at the same time.
+    pub least_partitions: u32,
     /// How long it must fail, ms.
     pub confirm_ms: u64,
     /// How long it is then kept away, ms; twice as long each further time.
@@ -28,7 +28,7 @@ impl Default for FailingConfig {
     fn default() -> Self {
         Self {
             success_below: 0.5,
-            least_lanes: 2,
+            least_partitions: 2,
             confirm_ms: 3_000,
             ban_ms: 15_000,
             longest_ban_ms: 600_000,
@@ -41,8 +41,8 @@ impl Default for FailingConfig {
 pub struct Outcomes {
     /// Share of its lanes whose last try succeeded, 0-1.
     pub success_rate: f64,
-    /// Lanes whose last try failed.
-    pub failing_lanes: u32,
+    /// Partitions with a lane whose last try failed.
+    pub failing_partitions: u32,
 }
 
 /// Failing workers over time.
@@ -73,7 +73,9 @@ impl<W: Ord + Clone> Failing<W> {
         let mut kept_away = BTreeSet::new();
         for (id, outcome) in outcomes {
             let state = self.workers.entry(id.clone()).or_default();
-            if outcome.success_rate < config.success_below && outcome.failing_lanes >= config.least_lanes {
+            if outcome.success_rate < config.success_below
+                && outcome.failing_partitions >= config.least_partitions
+            {
                 state.failed(now_ms, &config);
             } else {
                 state.since_ms = None;
@@ -111,9 +113,9 @@ impl State {
 mod tests {
     use super::*;
 
-    fn is_kept_away(failing: &mut Failing<u8>, s: u64, success_rate: f64, failing_lanes: u32) -> bool {
+    fn is_kept_away(failing: &mut Failing<u8>, s: u64, success_rate: f64, failing_partitions: u32) -> bool {
         !failing
-            .update(s * 1_000, &BTreeMap::from([(0, Outcomes { success_rate, failing_lanes })]))
+            .update(s * 1_000, &BTreeMap::from([(0, Outcomes { success_rate, failing_partitions })]))
             .is_empty()
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::Value;
 use vtox_e2e::{Cluster, Fleet, Load, Proxy, eventually, ids};
@@ -77,7 +78,7 @@ pub struct Arena {
 
 impl Arena {
     /// Starts what the fault needs and lets it run in.
-    pub async fn start(needs: &Needs, random: StdRng) -> Self {
+    pub async fn start(needs: &Needs, mut random: StdRng) -> Self {
         let redis: Vec<&str> = needs.redis.iter().map(String::as_str).collect();
         let mut environment = vec![("VTOX_CLUSTER__PARTITIONS", "16")];
         environment.extend(needs.environment.iter().map(|(k, v)| (k.as_str(), v.as_str())));
@@ -90,7 +91,7 @@ impl Arena {
         };
         let url = group.as_ref().map_or_else(|| server.url(), SentinelGroup::url);
         let mut cluster = Cluster::on(server, url, &environment);
-        let network = Proxy::start(cluster.redis.port()).await;
+        let network = Proxy::start(cluster.redis.port(), random.random()).await;
         let url = network.url();
         let own = |service: &str| -> Vec<(&str, &str)> {
             let through = needs.proxied.is_some_and(|p| p == "*" || p == service);

@@ -75,11 +75,16 @@ async fn run(fault: Fault, seed: u64) -> End {
     fault.strike(&mut arena).await;
     arena.recovered().await;
     tokio::time::sleep(AFTERWARDS).await;
-    let Arena { cluster, group, fleet, complaints, .. } = arena;
+    let Arena { cluster, group, fleet, mut complaints, .. } = arena;
     let balance = fleet.settle_after(QUIET).await;
+    if fault.interrupts_sending() && balance.unknown.0 == 0 {
+        complaints.push("no send was left open: it did not bite".to_owned());
+    }
     drop((cluster, group));
+    fault.clean_up();
     eprintln!("  {}", balance.summary());
     End::Run(Box::new(Tested {
+        may_vanish: fault.may_vanish(),
         balance,
         gap_limit_ms: fault.gap_limit_ms(),
         must_lose: fault.must_lose(),

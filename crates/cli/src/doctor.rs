@@ -1,6 +1,5 @@
 //! `vtox doctor`: what is wrong, and how to mend it.
 
-use std::cmp::Ordering;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -189,7 +188,7 @@ async fn replicas(
     settings: &Settings,
     findings: &mut Findings,
 ) {
-    let Replication { primary, replicas } = match Replication::read(connection).await {
+    let Replication { primary, connected, following } = match Replication::read(connection).await {
         Ok(replication) => replication,
         Err(error) => return findings.error(error.to_string(), "allow INFO"),
     };
@@ -203,16 +202,21 @@ async fn replicas(
         return;
     }
     let wanted = settings.redis.replicas;
-    match replicas.cmp(&wanted) {
-        Ordering::Equal => findings.ok(format!("{replicas} replicas follow")),
-        Ordering::Less => findings.error(
-            format!("redis.durability is replicated, but {replicas} of {wanted} replicas follow: messages are refused"),
+    if following < wanted {
+        findings.error(
+            format!("redis.durability is replicated, but {following} of {wanted} replicas follow: messages are refused"),
             "start the replicas, or set redis.replicas to how many there are",
-        ),
-        Ordering::Greater => findings.error(
-            format!("{replicas} replicas follow, but {wanted} are waited for: a failover may promote one that lacks what was accepted"),
-            format!("set redis.replicas to {replicas}"),
-        ),
+        );
+    } else if connected > wanted {
+        findings.error(
+            format!(
+                "{connected} replicas are connected, but {wanted} are waited for: a failover may promote one that lacks \
+                 what was accepted, so messages are refused"
+            ),
+            format!("set redis.replicas to {connected}"),
+        );
+    } else {
+        findings.ok(format!("{following} replicas follow"));
     }
     if views.config("min-replicas-to-write").await.ok().flatten().as_deref() == Some("0") {
         findings.warning(

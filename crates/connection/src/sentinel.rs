@@ -16,6 +16,8 @@ use tokio::sync::watch;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// A sentinel that takes longer is left out of this round.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
+/// So many rounds of agreement are needed to believe that sentinels were set up anew.
+const ROUNDS_ANEW: u32 = 20;
 const DEFAULT_PORT: u16 = 26_379;
 const SCHEME: &str = "redis+sentinel://";
 
@@ -161,12 +163,22 @@ fn newest(answers: impl IntoIterator<Item = Answer>, known_epoch: u64) -> Option
     answers.into_iter().filter(|(epoch, _)| *epoch >= known_epoch).max_by_key(|(epoch, _)| *epoch)
 }
 
+/// Whether most sentinels agree on a configuration older than the one known: they were set up anew.
+fn began_anew(answers: &[Answer], sentinels: usize, known_epoch: u64) -> bool {
+    answers.iter().all(|a| Some(a) == answers.first() && a.0 < known_epoch) && 2 * answers.len() > sentinels
+}
+
 async fn ask_all(mut sentinels: Vec<Sentinel>, name: String, known: watch::Sender<Option<Address>>) {
-    let (mut known_epoch, mut silent) = (0, false);
+    let (mut known_epoch, mut silent, mut anew) = (0, false, 0);
     while !known.is_closed() {
         let answers = join_all(sentinels.iter_mut().map(|sentinel| sentinel.ask(&name))).await;
         let error = answers.iter().find_map(|a| a.as_ref().err()).map(ToString::to_string);
-        match newest(answers.into_iter().flatten(), known_epoch) {
+        let answers: Vec<Answer> = answers.into_iter().flatten().collect();
+        anew = if began_anew(&answers, sentinels.len(), known_epoch) { anew + 1 } else { 0 };
+        if anew >= ROUNDS_ANEW {
+            known_epoch = 0;
+        }
+        match newest(answers, known_epoch) {
             Some((epoch, address)) => {
                 known_epoch = epoch;
                 silent = false;
@@ -230,6 +242,16 @@ mod tests {
         ] {
             assert!(parse(url).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn only_most_sentinels_together_begin_anew() {
+        let answer = |epoch: u64| (epoch, ("a".to_owned(), 1));
+        assert!(began_anew(&[answer(0), answer(0)], 3, 7));
+        assert!(!began_anew(&[answer(0)], 3, 7), "one that was cut off");
+        assert!(!began_anew(&[answer(0), answer(7)], 3, 7), "they do not agree");
+        assert!(!began_anew(&[answer(7), answer(7), answer(7)], 3, 7), "nothing is older");
+        assert!(!began_anew(&[], 3, 7));
     }
 
     proptest! {

@@ -97,7 +97,10 @@ impl Fleet {
                     score,
                     draining: leaving || members.draining.contains_key(id),
                     reported: reported(record.capabilities, load, score.total),
-                    outcomes: Outcomes { success_rate: load.success_rate, failing_lanes: load.failing_lanes },
+                    outcomes: Outcomes {
+                        success_rate: load.success_rate,
+                        failing_partitions: load.failing_partitions,
+                    },
                 };
                 Some((id.clone(), alive))
             })
@@ -210,7 +213,7 @@ mod tests {
             score,
             draining: false,
             reported: reported(faults, &load, score.total),
-            outcomes: Outcomes { success_rate: 1.0, failing_lanes: 0 },
+            outcomes: Outcomes { success_rate: 1.0, failing_partitions: 0 },
         }
     }
 

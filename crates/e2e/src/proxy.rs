@@ -42,12 +42,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy on a free port of loopback to `port`.
-    pub async fn start(port: u16) -> Self {
+    /// A proxy on a free port of loopback to `port`; what it does by chance comes from `seed`.
+    pub async fn start(port: u16, seed: u64) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let network = Arc::new(watch::Sender::new(Network::Fine));
-        let task = tokio::spawn(accept(listener, port, network.clone()));
+        let task = tokio::spawn(accept(listener, port, network.clone(), seed));
         Self { address, network, task }
     }
 
@@ -68,16 +68,17 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, port: u16, network: Arc<watch::Sender<Network>>) {
+async fn accept(listener: TcpListener, port: u16, network: Arc<watch::Sender<Network>>, seed: u64) {
     for number in 0_u64.. {
+        let seed = seed.wrapping_add(2 * number);
         let Ok((near, _)) = listener.accept().await else { continue };
         let network = network.clone();
         tokio::spawn(async move {
             let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
             drop((near.set_nodelay(true), far.set_nodelay(true)));
             let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-            let asking = carry(near_in, far_out, network.subscribe(), Way::There, 2 * number);
-            let answering = carry(far_in, near_out, network.subscribe(), Way::Back, 2 * number + 1);
+            let asking = carry(near_in, far_out, network.subscribe(), Way::There, seed);
+            let answering = carry(far_in, near_out, network.subscribe(), Way::Back, seed + 1);
             let mut state = network.subscribe();
             tokio::select! {
                 () = asking => {}

@@ -2,20 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, eventually, ids};
-use vtox_ledger::Balance;
-use vtox_protocol::keys::{Partition, Topology};
+use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, assert_exact, eventually, ids};
+use vtox_protocol::keys::{Partition, RESULTS, Topology};
 use vtox_protocol::{FaultSet, FaultType, VehicleId};
 use vtox_service_kit::clock;
 use vtox_test_support::ProcessSignal;
 
 const OTHERS: &str = "turn_fault,insulation,eccentricity,broken_bar";
-
-fn assert_exact(what: &str, balance: &Balance) {
-    println!("{what}: {}", balance.summary());
-    assert!(balance.expected > 0 && balance.compared == balance.expected);
-    assert!(balance.is_exact(), "{:#?}", (&balance.examples, &balance.counters));
-}
 
 /// Of the first `count` vehicles those whose messages go to one of the partitions.
 fn vehicles_on(partitions: &[String], count: u64) -> Vec<String> {
@@ -202,4 +195,23 @@ async fn a_worker_that_is_asked_to_stop_hands_over_without_a_redelivery() {
     let balance = fleet.settle().await;
     assert_exact("worker asked to stop", &balance);
     assert!(balance.longest_gap_ms < 1_000, "nobody waits for the lease of a worker that said goodbye");
+}
+
+/// Nothing that is decoded and diagnosed is poison, however often a commit that cannot be done outlives its worker.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_die_over_an_impossible_commit_make_nothing_poison() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut cluster = Cluster::start(&[], &[], &["all"]).await;
+    let load = Load { vehicles: 10, interval: Duration::from_millis(200) };
+    let fleet = Fleet::start(&cluster.gateway(), &cluster.redis.url(), load).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.break_key(RESULTS).await;
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        cluster.service("worker-1").kill();
+        cluster.service("worker-1").restart();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.mend_key(RESULTS).await;
+    assert_exact("killed six times over one commit", &fleet.settle().await);
 }

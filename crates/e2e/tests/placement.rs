@@ -9,23 +9,11 @@ use std::time::{Duration, Instant};
 
 use redis::streams::StreamRangeReply;
 use serde_json::Value;
-use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, eventually, program};
-use vtox_ledger::Balance;
+use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, assert_exact, eventually, program};
 use vtox_protocol::keys::{Partition, RESULTS};
 use vtox_protocol::{EntryId, FaultType};
 use vtox_simulation::Sampling;
 use vtox_test_support::ProcessSignal;
-
-fn assert_exact(what: &str, balance: &Balance) {
-    println!(
-        "{what}: {} expected, {} results, latency {}",
-        balance.expected,
-        balance.results,
-        balance.latency()
-    );
-    assert!(balance.expected > 0);
-    assert_eq!((balance.lost, balance.duplicates, balance.out_of_order, balance.without_send), (0, 0, 0, 0));
-}
 
 /// Results committed within a time: how many by each worker, and from the append of each entry to its result, ms.
 #[derive(Default)]
@@ -212,17 +200,16 @@ async fn a_worker_that_fails_fast_loses_what_it_has_and_attracts_nothing() {
     let broken = Partition::Numbered(3).state(FaultType::Bearing);
     let granted = metric(&mut cluster, "coordinator", "coordinator_grants_total").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let _: u64 = cluster.command(&["DEL", &broken]).await;
-    let _: String = cluster.command(&["SET", &broken, "not a hash"]).await;
+    cluster.break_key(&broken).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     let failing: Vec<u64> = [worker(&mut cluster, "worker-1").await, worker(&mut cluster, "worker-2").await]
         .iter()
-        .filter_map(|w| w["load"]["failing_lanes"].as_u64())
+        .filter_map(|w| w["load"]["failing_partitions"].as_u64())
         .collect();
     assert_eq!(failing.iter().sum::<u64>(), 1, "{failing:?}");
     let granted_since = metric(&mut cluster, "coordinator", "coordinator_grants_total").await - granted;
     assert_eq!(granted_since, 0.0, "lanes wander because of one that is broken");
-    let _: u64 = cluster.command(&["DEL", &broken]).await;
+    cluster.mend_key(&broken).await;
 
     let limited = cluster.redis.url().replace("redis://", "redis://limited:secret@");
     let own = [("WORKER_ID", "worker-3"), ("FAULT_TYPES", "all"), ("REDIS_URL", limited.as_str())];

@@ -95,7 +95,7 @@ async fn balance_after(trouble: Trouble, bug: Option<Bug>) -> Balance {
     let mut environment = vec![("VTOX_CLUSTER__PARTITIONS", "8"), ("VTOX_WORKER__RAW_RETENTION_S", "0")];
     environment.extend(bug.map(|bug| ("PLANTED_BUG", bug.name())));
     let mut cluster = Cluster::new(&[], &environment);
-    let network = Proxy::start(cluster.redis.port()).await;
+    let network = Proxy::start(cluster.redis.port(), 1).await;
     cluster.add_coordinator();
     for (n, faults) in trouble.workers().iter().enumerate() {
         cluster.add_worker_with(&format!("worker-{}", n + 1), faults, &[("REDIS_URL", &network.url())]);

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, eventually, ids, program};
+use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, assert_exact, eventually, ids, program};
 use vtox_protocol::keys::{DEAD_LETTERS, RAW, RESULTS, VEHICLE_HEALTH};
 use vtox_protocol::{FaultSet, FaultType};
 
@@ -188,6 +188,6 @@ async fn replaying_while_vehicles_send_and_a_worker_dies_repeats_nothing() {
     }
     assert!(had_results > 100, "{had_results}");
     let balance = fleet.settle().await;
-    assert!(balance.expected > 1_000 && balance.results == balance.expected, "{}", balance.expected);
-    assert_eq!((balance.lost, balance.duplicates, balance.out_of_order, balance.without_send), (0, 0, 0, 0));
+    assert!(balance.expected > 1_000, "{}", balance.expected);
+    assert_exact("replayed under load", &balance);
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vtox_streams::{Durability, Replication, topology};
+use vtox_streams::topology;
+use vtox_streams::views::Memory;
 
 use crate::api::Api;
+use crate::durability;
 use crate::reply::Refusal;
 
 /// Whether messages are accepted.
@@ -60,7 +62,8 @@ pub async fn watch(api: Arc<Api>) -> anyhow::Result<()> {
 }
 
 async fn look(api: &Api) -> vtox_streams::Result<Admission> {
-    if let Some(why) = broken_promise(api).await? {
+    let Memory { used, limit, policy } = api.views.memory().await?;
+    if let Some(why) = durability::broken(api, limit, &policy).await? {
         return Ok(Admission::Unavailable(why));
     }
     let settings = &api.service.settings.gateway;
@@ -81,44 +84,8 @@ async fn look(api: &Api) -> vtox_streams::Result<Admission> {
     if age_s >= settings.backlog_age_s {
         return Ok(Admission::Backlog(format!("the oldest message has waited {age_s} s; try again later")));
     }
-    let (used, limit) = api.views.memory().await?;
     if limit > 0 && used as f64 >= settings.backlog_memory_share * limit as f64 {
         return Ok(Admission::Backlog(format!("Redis uses {used} of {limit} bytes; try again later")));
     }
     Ok(Admission::Open)
-}
-
-/// Why Redis cannot promise the configured durability.
-async fn broken_promise(api: &Api) -> vtox_streams::Result<Option<String>> {
-    match api.service.settings.redis.durability {
-        Durability::Everysec => Ok(None),
-        Durability::Always => not_on_disk(api).await,
-        Durability::Replicated => not_replicated(api).await,
-    }
-}
-
-async fn not_on_disk(api: &Api) -> vtox_streams::Result<Option<String>> {
-    let (append_only, fsync) =
-        (api.views.config("appendonly").await?, api.views.config("appendfsync").await?);
-    Ok(match (append_only.as_deref(), fsync.as_deref()) {
-        (Some("yes") | None, Some("always") | None) => None,
-        _ => Some(
-            "redis.durability is always, but Redis is not: set appendonly yes and appendfsync always in redis.conf"
-                .to_owned(),
-        ),
-    })
-}
-
-async fn not_replicated(api: &Api) -> vtox_streams::Result<Option<String>> {
-    let wanted = api.service.settings.redis.replicas;
-    let Replication { primary, replicas } = Replication::read(&api.service.redis.control).await?;
-    Ok(if !primary {
-        Some("this Redis is a replica; name the primary, or its sentinels, in redis.url".to_owned())
-    } else if replicas < wanted {
-        Some(format!(
-            "redis.durability is replicated, but {replicas} of {wanted} replicas follow; start them"
-        ))
-    } else {
-        None
-    })
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod api;
 mod cluster;
+mod durability;
 mod ingest;
 mod metrics;
 mod queries;

@@ -102,7 +102,7 @@ mod tests {
             healthy: true,
             completed_by_fault: BTreeMap::new(),
             diagnosis_ms_by_fault: BTreeMap::new(),
-            failing_lanes: 0,
+            failing_partitions: 0,
             incarnation: String::new(),
             draining: false,
             cores: 2.0,

@@ -134,9 +134,9 @@ pub struct WorkerLoad {
     /// Wall time its detectors took for them, by fault type, ms.
     #[serde(default)]
     pub diagnosis_ms_by_fault: BTreeMap<FaultType, f64>,
-    /// Lanes (a fault type of a partition) that cannot be committed at present.
+    /// Partitions of which something cannot be committed at present.
     #[serde(default)]
-    pub failing_lanes: u32,
+    pub failing_partitions: u32,
     /// Which run of the worker this is.
     #[serde(default)]
     pub incarnation: String,

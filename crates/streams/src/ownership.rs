@@ -63,6 +63,7 @@ pub struct Ownership {
     grant: Script,
     release: Script,
     attempt: Script,
+    survived: Script,
 }
 
 /// Keys stamped in one call: bounds how long Redis is busy with it.
@@ -77,6 +78,7 @@ impl Ownership {
             grant: Script::new(include_str!("scripts/grant.lua")),
             release: Script::new(include_str!("scripts/release.lua")),
             attempt: Script::new(include_str!("scripts/attempt.lua")),
+            survived: Script::new(include_str!("scripts/survived.lua")),
         }
     }
 
@@ -179,6 +181,15 @@ impl Ownership {
         call.key(lane.key()).arg(token).arg(entry.to_string());
         let attempts: i64 = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(u32::try_from(attempts).ok())
+    }
+
+    /// Takes the attempts on the suspect `entry` back: it was diagnosed, so it ended nobody. Whatever ends the owner before
+    /// its commit is not the entry's fault.
+    pub async fn survived(&self, lane: Lane, token: &str, entry: vtox_protocol::EntryId) -> Result<()> {
+        let mut call = self.survived.prepare_invoke();
+        call.key(lane.key()).arg(token).arg(entry.to_string());
+        let _: i64 = call.invoke_async(&mut self.connection.clone()).await?;
+        Ok(())
     }
 
     /// The token that owns a lane and its cursor.

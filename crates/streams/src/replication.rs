@@ -12,8 +12,10 @@ const SILENCE_S: u64 = 3;
 pub struct Replication {
     /// Whether it is a primary.
     pub primary: bool,
+    /// Replicas that are connected, whatever they have.
+    pub connected: u32,
     /// Replicas that follow it.
-    pub replicas: u32,
+    pub following: u32,
 }
 
 impl Replication {
@@ -25,6 +27,11 @@ impl Replication {
 
     fn parse(info: &str) -> Self {
         let lines = || info.lines().filter_map(|line| line.trim_end().split_once(':'));
+        let replicas = || {
+            lines()
+                .filter(|(name, replica)| name.starts_with("slave") && replica.contains('='))
+                .map(|(_, r)| r)
+        };
         let follows = |replica: &str| {
             let field = |name| replica.split(',').find_map(|f| f.split_once('=').filter(|(n, _)| *n == name));
             field("state").is_some_and(|(_, state)| state == "online")
@@ -32,11 +39,8 @@ impl Replication {
         };
         Self {
             primary: lines().any(|line| line == ("role", "master")),
-            replicas: lines()
-                .filter(|(name, replica)| {
-                    name.starts_with("slave") && replica.contains('=') && follows(replica)
-                })
-                .count() as u32,
+            connected: replicas().count() as u32,
+            following: replicas().filter(|replica| follows(replica)).count() as u32,
         }
     }
 }
@@ -52,8 +56,8 @@ mod tests {
             slave1:ip=10.0.0.3,port=6379,state=wait_bgsave,offset=0,lag=0\r\n\
             slave2:ip=10.0.0.4,port=6379,state=online,offset=14,lag=9\r\n\
             slave_read_only:1\r\n";
-        assert_eq!(Replication::parse(info), Replication { primary: true, replicas: 1 });
+        assert_eq!(Replication::parse(info), Replication { primary: true, connected: 3, following: 1 });
         let info = "role:slave\r\nslave_repl_offset:1\r\nconnected_slaves:0\r\n";
-        assert_eq!(Replication::parse(info), Replication { primary: false, replicas: 0 });
+        assert_eq!(Replication::parse(info), Replication { primary: false, connected: 0, following: 0 });
     }
 }

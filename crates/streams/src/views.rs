@@ -113,16 +113,37 @@ impl Views {
         Ok(redis::cmd("GET").arg(keys::MONITOR).query_async(&mut self.connection.clone()).await?)
     }
 
-    /// Bytes Redis uses and may use (0: no limit).
-    pub async fn memory(&self) -> Result<(u64, u64)> {
-        let info: String = redis::cmd("INFO").arg("memory").query_async(&mut self.connection.clone()).await?;
-        let field = |name: &str| {
-            info.lines()
-                .find_map(|l| l.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
-                .unwrap_or(0)
-        };
-        Ok((field("used_memory"), field("maxmemory")))
+    /// Memory of Redis.
+    pub async fn memory(&self) -> Result<Memory> {
+        let info = self.info("memory").await?;
+        let number = |name| field(&info, name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let policy = field(&info, "maxmemory_policy").unwrap_or_default().to_owned();
+        Ok(Memory { used: number("used_memory"), limit: number("maxmemory"), policy })
     }
+
+    /// Whether Redis writes what it is told to an append-only file.
+    pub async fn append_only(&self) -> Result<bool> {
+        Ok(field(&self.info("persistence").await?, "aof_enabled") == Some("1"))
+    }
+
+    async fn info(&self, section: &str) -> Result<String> {
+        Ok(redis::cmd("INFO").arg(section).query_async(&mut self.connection.clone()).await?)
+    }
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+/// Memory of Redis, bytes.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// In use.
+    pub used: u64,
+    /// What it may use; 0: no limit.
+    pub limit: u64,
+    /// What it does beyond.
+    pub policy: String,
 }
 
 /// Appends to a stream that keeps about the last `maxlen` entries: for what informs and may be lost.

@@ -193,6 +193,11 @@ async fn attempts_on_a_suspect_are_counted_until_a_commit() {
         assert_eq!(c.ownership.attempt(LANE, "t", id).await.unwrap(), Some(expected));
     }
     assert_eq!(c.ownership.attempt(LANE, "other", id).await.unwrap(), None);
+    // Who has diagnosed it is not ended by it, whatever happens to the commit.
+    c.ownership.survived(LANE, "other", id).await.unwrap();
+    assert_eq!(c.ownership.attempt(LANE, "t", id).await.unwrap(), Some(4));
+    c.ownership.survived(LANE, "t", id).await.unwrap();
+    assert_eq!(c.ownership.attempt(LANE, "t", id).await.unwrap(), Some(1));
     assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, id)).await.unwrap(), Committed::Done);
     let next = c.publish("m2").await;
     assert_eq!(c.ownership.attempt(LANE, "t", next).await.unwrap(), Some(1));

@@ -284,6 +284,9 @@ impl PartitionTask {
                 return;
             }
         };
+        if alone {
+            self.survived(last).await;
+        }
         let commits = jobs.into_iter().filter(|job| job.output.entries > 0).filter_map(|job| {
             let token = self.lanes.get(&job.fault)?.token.clone();
             Some(self.commit(token, job))
@@ -323,6 +326,19 @@ impl PartitionTask {
         let now_ms = self.work.clock.now_ms();
         for waiting in entries {
             self.work.stats.latency(now_ms.saturating_sub(waiting.entry.id.ms));
+        }
+    }
+
+    /// Takes back the attempts on an entry that was diagnosed: a commit that cannot be done must not make it poison.
+    async fn survived(&self, entry: EntryId) {
+        for (fault, owned) in self.lanes.iter().filter(|(_, l)| l.suspicion.is_some() && l.cursor < entry) {
+            while let Err(error) = self.work.ownership.survived(self.lane(*fault), &owned.token, entry).await
+            {
+                tracing::debug!(%error, "an attempt cannot be taken back");
+                if self.pause().await {
+                    return;
+                }
+            }
         }
     }
 

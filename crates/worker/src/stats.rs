@@ -1,12 +1,13 @@
 //! What a worker did, for its heartbeat, its metrics and the stream of processing times.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
-use vtox_protocol::{FaultType, Status, keys};
+use vtox_protocol::keys::{self, Partition};
+use vtox_protocol::{FaultType, Status};
 use vtox_service_kit::metrics::added;
 use vtox_service_kit::{Lifecycle, clock};
 use vtox_streams::{Lane, views};
@@ -61,12 +62,17 @@ pub struct Summary {
     pub diagnosis_ms_by_fault: BTreeMap<FaultType, f64>,
     /// Share of the lanes whose last try succeeded.
     pub success_rate: f64,
-    /// Lanes whose last try failed.
-    pub failing_lanes: u32,
+    /// Partitions with a lane whose last try failed.
+    pub failing_partitions: u32,
     /// Mean time from reading an entry to its commit, ms.
     pub mean_processing_ms: f64,
     /// Batches being worked on.
     pub in_flight: u32,
+}
+
+/// Lanes whose last try failed.
+fn failed(inner: &Inner) -> impl Iterator<Item = &Lane> {
+    inner.tries.iter().filter(|(_, (success, _))| !success).map(|(lane, _)| lane)
 }
 
 /// Share of what is new in the mean processing time.
@@ -204,15 +210,16 @@ impl Stats {
         inner
             .tries
             .retain(|_, (success, at)| at.elapsed() < if *success { SUCCESS_COUNTS } else { FAILURE_COUNTS });
-        let failing = inner.tries.values().filter(|(success, _)| !success).count();
+        let failing = failed(&inner).count();
         let tried = inner.tries.len();
+        let partitions: BTreeSet<Partition> = failed(&inner).map(|lane| lane.partition).collect();
         Summary {
             completed: inner.completed.values().sum(),
             completed_by_fault: inner.completed.clone(),
             diagnosis_ms_by_fault: inner.diagnosis_ms.clone(),
             failed: inner.failed,
             success_rate: if tried == 0 { 1.0 } else { (tried - failing) as f64 / tried as f64 },
-            failing_lanes: failing as u32,
+            failing_partitions: partitions.len() as u32,
             mean_processing_ms: inner.mean_processing_ms,
             in_flight: inner.in_flight,
         }

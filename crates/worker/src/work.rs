@@ -128,7 +128,7 @@ impl Work {
             healthy: self.stats.healthy(),
             completed_by_fault: stats.completed_by_fault,
             diagnosis_ms_by_fault: stats.diagnosis_ms_by_fault,
-            failing_lanes: stats.failing_lanes,
+            failing_partitions: stats.failing_partitions,
             incarnation: self.incarnation.clone(),
             draining: self.lifecycle.soft.is_cancelled(),
             cores: 0.0,

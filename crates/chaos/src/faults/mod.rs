@@ -16,7 +16,7 @@ pub enum Fault {
     WorkersKilled(u32),
     /// A worker is frozen for 10 s and wakes up.
     Zombie,
-    /// The coordinator that leads is killed; s without it.
+    /// The coordinator is killed; s without any.
     LeaderKilled(u64),
     /// The coordinator that leads is frozen for 10 s and wakes up.
     LeaderFrozen,
@@ -116,6 +116,8 @@ impl Fault {
     pub fn gap_limit_ms(self) -> u64 {
         match self {
             Self::WorkersKilled(_) | Self::Zombie | Self::ClockOff(_) => 3_000,
+            // The data plane does not need them.
+            Self::LeaderKilled(_) | Self::LeaderFrozen => 1_000,
             _ => 5_000,
         }
     }
@@ -123,6 +125,26 @@ impl Fault {
     /// Whether accepted messages are lost by it, as nothing promised otherwise.
     pub fn must_lose(self) -> bool {
         self == Self::PrimaryKilledUnreplicated
+    }
+
+    /// Whether results may be taken back with the primary they were on: commits do not wait for replicas.
+    pub fn may_vanish(self) -> bool {
+        matches!(self, Self::PrimaryKilled | Self::PrimaryKilledUnreplicated)
+    }
+
+    /// Whether some sends must be left without a known outcome.
+    pub fn interrupts_sending(self) -> bool {
+        matches!(
+            self,
+            Self::RedisKilled
+                | Self::RedisFrozen
+                | Self::PrimaryKilled
+                | Self::PrimaryKilledUnreplicated
+                | Self::MemoryFull
+                | Self::DiskFull
+                | Self::HalfOpen
+                | Self::GatewayKilled
+        )
     }
 
     /// Why it cannot be made on this machine.
@@ -142,7 +164,7 @@ impl Fault {
             |needs: Needs| needs.redis("--appendfsync", "always").set("VTOX_REDIS__DURABILITY", "always");
         match self {
             Self::WorkersKilled(_) | Self::Zombie => Needs::workers(3),
-            Self::LeaderKilled(_) | Self::LeaderFrozen => Needs { standby: true, ..Needs::workers(2) },
+            Self::LeaderFrozen => Needs { standby: true, ..Needs::workers(2) },
             Self::CoordinatorsCutApart => {
                 Needs { standby: true, proxied: Some("coordinator"), ..Needs::workers(2) }
             }
@@ -158,6 +180,13 @@ impl Fault {
             }
             Self::ClockOff(service) => processes::an_hour_ahead(Needs::workers(2), service),
             _ => Needs::workers(2),
+        }
+    }
+
+    /// Undoes what it did to this machine.
+    pub fn clean_up(self) {
+        if self == Self::DiskFull {
+            redis::unmount_small_disk();
         }
     }
 
@@ -184,7 +213,7 @@ impl Fault {
             Self::Poison => entries::poison(arena).await,
             Self::RollingRestart => processes::rolling_restart(arena).await,
             Self::GatewayKilled => processes::kill_gateway(arena).await,
-            Self::ClockOff(_) => processes::kill_workers(arena, 2).await,
+            Self::ClockOff(service) => processes::live_an_hour_ahead(arena, service).await,
         }
     }
 }
@@ -194,7 +223,7 @@ impl fmt::Display for Fault {
         match self {
             Self::WorkersKilled(times) => write!(f, "worker SIGKILL x{times}"),
             Self::Zombie => f.write_str("worker frozen 10 s (zombie)"),
-            Self::LeaderKilled(watch_s) => write!(f, "leader SIGKILL, {watch_s} s without it"),
+            Self::LeaderKilled(watch_s) => write!(f, "leader SIGKILL, {watch_s} s without one"),
             Self::LeaderFrozen => f.write_str("leader frozen 10 s"),
             Self::CoordinatorsCutApart => f.write_str("coordinators cut apart"),
             Self::RedisKilled => f.write_str("Redis SIGKILL x3 (always)"),

@@ -33,6 +33,9 @@ pub async fn freeze(arena: &mut Arena) {
     arena.recovered().await;
 }
 
+/// From the cut to a promotion: 1 s cut, 1 s until the primary is taken for dead, the election.
+const PROMOTED_WITHIN_MS: u64 = 6_000;
+
 pub async fn kill_primary(arena: &mut Arena) {
     let group = arena.group.as_ref().expect("a group under Sentinel");
     arena.say("replication is cut");
@@ -48,6 +51,10 @@ pub async fn kill_primary(arena: &mut Arena) {
         group.primary_port().is_some_and(|port| port != old)
     })
     .await;
+    let took_ms = clock::epoch_ms().saturating_sub(from_ms);
+    if took_ms > PROMOTED_WITHIN_MS {
+        arena.complaints.push(format!("the promotion took {took_ms} ms from the cut on"));
+    }
     arena.say("the replica is promoted, and the old primary comes back as its replica");
     arena.cluster.redis.restart();
     arena.fleet.ledger.broken(from_ms, clock::epoch_ms());
@@ -134,9 +141,14 @@ pub async fn fill_memory(arena: &mut Arena) {
 /// Where the small disk is mounted.
 pub const SMALL_DISK: &str = "/mnt/vtox-chaos";
 
+/// Unmounts the small disk.
+pub fn unmount_small_disk() {
+    drop(Command::new("umount").arg(SMALL_DISK).output());
+}
+
 /// Mounts a disk of 48 MiB; why not, if it cannot be done.
 pub fn no_small_disk() -> Option<String> {
-    drop(Command::new("umount").arg(SMALL_DISK).output());
+    unmount_small_disk();
     let made = std::fs::create_dir_all(SMALL_DISK);
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "none", SMALL_DISK]).output();
     let mounted = mounted.is_ok_and(|o| o.status.success());
