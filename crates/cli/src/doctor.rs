@@ -162,6 +162,10 @@ async fn redis_settings(views: &Views, settings: &Settings, findings: &mut Findi
             findings
                 .error("redis.durability is always, but appendfsync is not", "CONFIG SET appendfsync always");
         }
+        (Some("yes"), _) if promised == Durability::Replicated => findings.warning(
+            "a primary that is killed and started again before Sentinel promotes a replica may lose the last 2 s",
+            "CONFIG SET appendfsync always, on the replicas as well",
+        ),
         (Some("yes"), _) => findings.ok("a killed Redis may lose the last 2 s (appendfsync everysec)"),
         (None, _) => findings.warning(
             "the settings of Redis are not shown to us",

@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::Args;
 use vtox_connection::ConnectionManager;
 use vtox_protocol::ServiceType;
+use vtox_protocol::token::incarnation_of;
 use vtox_registry::{Members, Placement, Registry};
 use vtox_service_kit::config::Settings;
 use vtox_streams::{Lane, Ownership, topology};
@@ -97,12 +98,9 @@ async fn owned(connection: &ConnectionManager, worker: &str, members: &Members) 
         return Ok(Vec::new());
     };
     let topology = topology::current(connection).await?;
-    let lanes: Vec<Lane> = topology
-        .all()
-        .flat_map(|partition| topology.enabled.iter().map(move |fault| Lane { partition, fault }))
-        .collect();
+    let lanes = Lane::all(&topology);
     let owners = Ownership::new(connection.clone()).owners(&lanes).await?;
-    let is_ours = |token: &str| token.split(':').nth(1) == Some(run);
+    let is_ours = |token: &str| incarnation_of(token) == Some(run);
     Ok(lanes.into_iter().zip(owners).filter(|(_, token)| is_ours(token)).map(|(lane, _)| lane).collect())
 }
 

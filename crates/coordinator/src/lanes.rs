@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use vtox_protocol::token::incarnation_of;
 use vtox_protocol::{Assignment, Grant};
 use vtox_streams::Lane;
 
@@ -39,11 +40,6 @@ pub struct ToGrant {
     pub owner_died: bool,
     /// Its owner lives and has not given it back in time.
     pub forced: bool,
-}
-
-/// The incarnation a token was made for.
-pub fn incarnation_of(token: &str) -> Option<&str> {
-    token.split(':').nth(1)
 }
 
 /// All lanes.

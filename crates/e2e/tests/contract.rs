@@ -323,6 +323,32 @@ async fn a_backlog_at_its_mark_and_a_redis_that_is_away_are_said_with_retry_afte
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_redis_could_not_keep_is_refused_and_the_fix_is_named() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let environment = [("VTOX_REDIS__DURABILITY", "always")];
+    let mut cluster = Cluster::start(&["--appendfsync", "always"], &environment, &["all"]).await;
+    let url = format!("{}{PREFIX}/vehicles/V/data", cluster.gateway());
+    let client = reqwest::Client::new();
+    let answers = async |status: u16, text: &str| {
+        let answer = client.post(&url).json(&json!({"sensor_data": rows(10)})).send().await.unwrap();
+        answer.status() == status && answer.text().await.unwrap().contains(text)
+    };
+    let limit = Duration::from_secs(10);
+    eventually(limit, "200", async || answers(200, "success").await).await;
+    let _: () = cluster.command(&["CONFIG", "SET", "maxmemory", "1gb"]).await;
+    for (name, bad, good, fix) in [
+        ("appendfsync", "everysec", "always", "set appendfsync always"),
+        ("appendonly", "no", "yes", "set appendonly yes"),
+        ("maxmemory-policy", "volatile-lru", "noeviction", "set it to noeviction"),
+    ] {
+        let _: () = cluster.command(&["CONFIG", "SET", name, bad]).await;
+        eventually(limit, fix, async || answers(503, fix).await).await;
+        let _: () = cluster.command(&["CONFIG", "SET", name, good]).await;
+        eventually(limit, "200 again", async || answers(200, "success").await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_ended_three_workers_is_a_dead_letter_and_its_neighbours_are_not() {
     let _one = ONE_AT_A_TIME.lock().await;
     let mut cluster = Cluster::new(&[], &[]);

@@ -6,6 +6,7 @@ pub mod bearings;
 pub mod codec;
 pub mod keys;
 pub mod timestamp;
+pub mod token;
 
 mod block;
 mod clock;

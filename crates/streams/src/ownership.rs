@@ -3,7 +3,7 @@
 use redis::Script;
 use vtox_connection::ConnectionManager;
 use vtox_protocol::FaultType;
-use vtox_protocol::keys::{self, Partition};
+use vtox_protocol::keys::{self, Partition, Topology};
 
 use crate::{Log, Result, StreamError};
 
@@ -17,6 +17,12 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// All lanes of a topology, partition by partition.
+    pub fn all(topology: &Topology) -> Vec<Self> {
+        let of = |partition| topology.enabled.iter().map(move |fault| Self { partition, fault });
+        topology.all().flat_map(of).collect()
+    }
+
     fn key(self) -> String {
         self.partition.ownership(self.fault)
     }

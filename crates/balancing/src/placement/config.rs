@@ -46,6 +46,8 @@ pub struct PlacementConfig {
 }
 
 impl Default for PlacementConfig {
+    /// Moving begins at 3 % and ends at 2 %: with 5 % and 3 % four equal workers ended more than 5 % apart in 8 of 40 simulated
+    /// clusters; with 2.5 % and 1.5 % noisy loads made partitions oscillate and a joining worker moved over 1.1 x its share.
     fn default() -> Self {
         Self {
             start_deviation: 0.03,

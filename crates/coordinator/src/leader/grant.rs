@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use futures::future::join_all;
-use vtox_protocol::Assignment;
+use vtox_protocol::{Assignment, token};
 use vtox_streams::{Granted, Lane};
 
 use super::Control;
@@ -28,7 +28,7 @@ impl Control {
             let calls = chunk.iter().filter_map(|grant| {
                 let run = &alive.get(&grant.to)?.incarnation;
                 let term = leading.stamp.split(':').next().unwrap_or_default();
-                let token = format!("{term}:{run}:{}", uuid::Uuid::new_v4().simple());
+                let token = token::make(term, run, &uuid::Uuid::new_v4().simple().to_string());
                 let (ownership, stamp) = (&self.ownership, &leading.stamp);
                 Some(async move {
                     let answer =

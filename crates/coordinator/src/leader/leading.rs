@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use vtox_balancing::{Capacity, Fill, LoadTracker, PlacementConfig, Placer, Strain};
 use vtox_protocol::Assignment;
 use vtox_protocol::keys::Partition;
+use vtox_protocol::token::incarnation_of;
 use vtox_streams::Lane;
 
 use crate::fleet::{Alive, Fleet, UnitId};
-use crate::lanes::{LaneState, Lanes, incarnation_of};
+use crate::lanes::{LaneState, Lanes};
 
 /// What only a leader keeps.
 pub(super) struct Leading {

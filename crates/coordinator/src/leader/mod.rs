@@ -292,11 +292,7 @@ impl Control {
 
     /// Puts our stamp on every ownership key; none when a later leader was there first.
     async fn begin(&mut self, stamp: &str) -> anyhow::Result<Option<Leading>> {
-        let lanes: Vec<Lane> = self
-            .topology
-            .all()
-            .flat_map(|partition| self.topology.enabled.iter().map(move |fault| Lane { partition, fault }))
-            .collect();
+        let lanes = Lane::all(&self.topology);
         let rows = match self.ownership.stamp(stamp, &lanes).await? {
             Ok(rows) => rows,
             Err(later) => {

@@ -6,15 +6,19 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tokio::sync::mpsc;
-use vtox_protocol::keys::{self, Partition};
+use vtox_protocol::keys::Partition;
 use vtox_protocol::{EntryId, FaultType, Grant, VehicleId};
 use vtox_service_kit::clock;
-use vtox_streams::{Commit, Committed, Lane, Log, StreamError, load_states};
+use vtox_streams::{Lane, load_states};
 
+mod commit;
+mod suspicion;
+
+use self::commit::Outcome;
+use self::suspicion::Suspicion;
 use crate::batch::{self, LaneJob, LaneOutput, VehicleState};
 use crate::feed::waiting_bytes;
 use crate::inbox::{Inbox, Waiting};
-use crate::stats::Done;
 use crate::work::Work;
 
 /// What the assignment asks of a partition's task.
@@ -25,8 +29,6 @@ pub enum Command {
     Release(FaultType),
 }
 
-/// Attempts on a suspect entry before it is answered with a dead letter.
-const MAX_ATTEMPTS: u32 = 3;
 /// Vehicles a lane keeps in memory; beyond it starts again from Redis.
 const MAX_VEHICLES: usize = 20_000;
 /// Time between two comparisons with Redis.
@@ -41,15 +43,6 @@ struct Owned {
     suspicion: Option<Suspicion>,
 }
 
-/// The owner before died with a batch in flight: the entries it may have held are tried alone.
-#[derive(Clone, Copy)]
-struct Suspicion {
-    /// Entries appended later cannot have been in flight.
-    before_ms: u64,
-    /// Nor can more of them than a batch holds.
-    left: usize,
-}
-
 /// The task of one partition.
 pub struct PartitionTask {
     work: Arc<Work>,
@@ -58,15 +51,6 @@ pub struct PartitionTask {
     commands: mpsc::UnboundedReceiver<Command>,
     lanes: BTreeMap<FaultType, Owned>,
     last_care: Instant,
-}
-
-/// How a lane's commit ended.
-enum Outcome {
-    Written,
-    /// It is somebody else's now.
-    Lost,
-    /// The cursor is elsewhere: Redis went back in time. Begin again there.
-    Elsewhere(EntryId),
 }
 
 impl PartitionTask {
@@ -211,40 +195,6 @@ impl PartitionTask {
         true
     }
 
-    /// Counts an attempt on `entry` for each lane it is suspect to; answers the lanes it has ended too often.
-    async fn count_attempts(&mut self, entry: EntryId) -> Vec<FaultType> {
-        let mut poisoned = Vec::new();
-        let suspicious: Vec<(FaultType, String)> = self
-            .lanes
-            .iter()
-            .filter(|(_, l)| l.suspicion.is_some() && l.cursor < entry)
-            .map(|(fault, l)| (*fault, l.token.clone()))
-            .collect();
-        for (fault, token) in suspicious {
-            let lane = self.lane(fault);
-            loop {
-                match self.work.ownership.attempt(lane, &token, entry).await {
-                    Ok(Some(attempts)) => {
-                        if attempts > MAX_ATTEMPTS {
-                            tracing::warn!(%lane, %entry, "an entry ended {MAX_ATTEMPTS} workers: dead letter");
-                            poisoned.push(fault);
-                        }
-                        break;
-                    }
-                    Ok(None) => {
-                        self.lanes.remove(&fault);
-                        break;
-                    }
-                    Err(error) => tracing::debug!(%error, %lane, "an attempt cannot be counted"),
-                }
-                if self.pause().await {
-                    break;
-                }
-            }
-        }
-        poisoned
-    }
-
     /// Diagnoses entries for all lanes, `alone` in the process if so asked, and commits.
     async fn answer(&mut self, entries: &[Waiting], poisoned: &[FaultType], alone: bool) {
         let Some(last) = entries.last().map(|w| w.entry.id) else {
@@ -285,7 +235,7 @@ impl PartitionTask {
             }
         };
         if alone {
-            self.survived(last).await;
+            self.survived(last, poisoned).await;
         }
         let commits = jobs.into_iter().filter(|job| job.output.entries > 0).filter_map(|job| {
             let token = self.lanes.get(&job.fault)?.token.clone();
@@ -326,19 +276,6 @@ impl PartitionTask {
         let now_ms = self.work.clock.now_ms();
         for waiting in entries {
             self.work.stats.latency(now_ms.saturating_sub(waiting.entry.id.ms));
-        }
-    }
-
-    /// Takes back the attempts on an entry that was diagnosed: a commit that cannot be done must not make it poison.
-    async fn survived(&self, entry: EntryId) {
-        for (fault, owned) in self.lanes.iter().filter(|(_, l)| l.suspicion.is_some() && l.cursor < entry) {
-            while let Err(error) = self.work.ownership.survived(self.lane(*fault), &owned.token, entry).await
-            {
-                tracing::debug!(%error, "an attempt cannot be taken back");
-                if self.pause().await {
-                    return;
-                }
-            }
         }
     }
 
@@ -396,77 +333,6 @@ impl PartitionTask {
             jobs.push(LaneJob { fault, cursor, vehicles, poison, output: LaneOutput::default() });
         }
         Some(jobs)
-    }
-
-    /// Commits a lane's part of a batch, again and again until it is known how it ended.
-    async fn commit(&self, token: String, job: LaneJob) -> (LaneJob, Outcome) {
-        let lane = self.lane(job.fault);
-        let commit = self.build_commit(&token, &job);
-        let mut failures = 0_u32;
-        loop {
-            match self.work.committer.run(&commit).await {
-                Ok(Committed::Done | Committed::Repeated) => {
-                    let done = Done {
-                        lane,
-                        results: job.output.results.len() as u64,
-                        dead_letters: job.output.dead_letters.len() as u64,
-                        diagnosing: job.output.diagnosing,
-                    };
-                    self.work.stats.committed(done, &job.output.verdicts);
-                    return (job, Outcome::Written);
-                }
-                Ok(Committed::Fenced) => {
-                    tracing::info!(%lane, "a commit was refused: the lane has another owner");
-                    self.work.stats.refused("fenced");
-                    return (job, Outcome::Lost);
-                }
-                Ok(Committed::Moved(cursor)) => {
-                    tracing::warn!(%lane, %cursor, "a commit was refused: the cursor is elsewhere");
-                    self.work.stats.refused("moved");
-                    return (job, Outcome::Elsewhere(cursor));
-                }
-                Err(error) => {
-                    self.work.stats.failed(lane);
-                    if failures.is_multiple_of(25) {
-                        match &error {
-                            StreamError::WrongType(_) | StreamError::Unexpected(_) => {
-                                tracing::error!(%error, %lane, "a commit is not possible; trying again");
-                            }
-                            _ => tracing::warn!(%error, %lane, "a commit failed; trying again"),
-                        }
-                    }
-                    failures += 1;
-                }
-            }
-            if self.pause().await {
-                return (job, Outcome::Lost);
-            }
-        }
-    }
-
-    fn build_commit(&self, token: &str, job: &LaneJob) -> Commit {
-        let lane = self.lane(job.fault);
-        let output = &job.output;
-        // Which grant it was owned under: the beginning of the token's nonce tells grants of a lane apart.
-        let grant = token.rsplit(':').next().and_then(|nonce| nonce.get(..8)).unwrap_or_default();
-        let mut commit = Commit::new(Log::of_lane(lane), token, job.cursor, output.last, output.entries);
-        for result in &output.results {
-            let grant = [("grant", grant.to_owned())];
-            commit.append(keys::RESULTS, result.fields().into_iter().chain(grant));
-        }
-        for (letter, raw) in &output.dead_letters {
-            commit.append(keys::DEAD_LETTERS, letter.fields(raw));
-        }
-        let states = output
-            .results
-            .iter()
-            .filter(|r| r.replay_of.is_none())
-            .map(|r| &r.vehicle_id)
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .filter_map(|id| Some((id.to_string(), serde_json::to_vec(&job.vehicles.get(id)?.folded).ok()?)));
-        commit.set(&self.partition.state(job.fault), states);
-        commit
     }
 
     /// Compares what is in memory with Redis. A Redis that came back without the last second of its log has
