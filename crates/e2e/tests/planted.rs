@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use vtox_e2e::{Cluster, Fleet, Load, Network, ONE_AT_A_TIME, Proxy};
 use vtox_ledger::Balance;
-use vtox_protocol::Assignment;
 use vtox_protocol::keys::ASSIGNMENTS;
+use vtox_protocol::{Assignment, token};
 use vtox_streams::Bug;
 use vtox_test_support::ProcessSignal;
 
@@ -28,7 +28,7 @@ enum Trouble {
     RedisFrozen,
     /// Redis does what the worker asks, and its answers are lost.
     AnswersLost,
-    /// The lanes of a worker are given to another, and nobody tells it.
+    /// The lanes of a worker are given to another and back, and nobody tells the one that loses them.
     MovedUntold,
 }
 
@@ -72,15 +72,21 @@ impl Trouble {
                     let json: String = cluster.command(&["HGET", ASSIGNMENTS, worker]).await;
                     assignments.push(serde_json::from_str::<Assignment>(&json).unwrap());
                 }
-                let [from, to] = &mut assignments[..] else { panic!("two workers") };
-                for mut grant in from.grants.drain(..) {
-                    grant.token = format!("1:{}:{:032x}", to.incarnation, to.grants.len());
-                    let key = grant.partition.ownership(grant.fault);
-                    let _: u64 = cluster.command(&["HSET", &key, "owner", &grant.token]).await;
-                    to.grants.push(grant);
+                for round in 0..4 {
+                    let [from, to] = &mut assignments[..] else { panic!("two workers") };
+                    for (n, mut grant) in from.grants.drain(..).enumerate() {
+                        to.grants.retain(|g| (g.partition, g.fault) != (grant.partition, grant.fault));
+                        grant.token = token::make("1", &to.incarnation, &format!("{round}{n:07}"));
+                        let key = grant.partition.ownership(grant.fault);
+                        let _: u64 = cluster.command(&["HSET", &key, "owner", &grant.token]).await;
+                        to.grants.push(grant);
+                    }
+                    let worker = if round % 2 == 0 { "worker-2" } else { "worker-1" };
+                    let json = serde_json::to_string(to).unwrap();
+                    let _: u64 = cluster.command(&["HSET", ASSIGNMENTS, worker, &json]).await;
+                    assignments.swap(0, 1);
+                    tokio::time::sleep(Duration::from_millis(1_500)).await;
                 }
-                let json = serde_json::to_string(to).unwrap();
-                let _: u64 = cluster.command(&["HSET", ASSIGNMENTS, "worker-2", &json]).await;
             }
         }
         tokio::time::sleep(Duration::from_secs(4)).await;
@@ -129,7 +135,7 @@ async fn a_commit_that_is_not_one_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_without_the_token() {
-    only_bugs_show(Trouble::MovedUntold, &[(Bug::NoTokenCompare, |b| b.two_owners)]).await;
+    only_bugs_show(Trouble::MovedUntold, &[(Bug::NoTokenCompare, |b| b.two_owners + b.wrong)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
