@@ -2,7 +2,8 @@
 //!
 //! A worker that fails fast looks idle and quick. It loses what it owns, so that somebody else can do
 //! it, and stays away for a time that doubles each time it fails again. One broken partition is no
-//! broken worker: it would fail with any other owner as well, and must not wander.
+//! broken worker: it would fail with any other owner as well, and must not wander. Only a worker that has
+//! never succeeded at anything is not given the benefit of that doubt.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct FailingConfig {
     /// Share of its lanes that succeed below which a worker fails.
     pub success_below: f64,
-    /// Partitions that must fail at the same time.
+    /// Partitions that must fail at the same time, once it has succeeded at anything.
     pub least_partitions: u32,
     /// How long it must fail, ms.
     pub confirm_ms: u64,
@@ -43,6 +44,15 @@ pub struct Outcomes {
     pub success_rate: f64,
     /// Partitions with a lane whose last try failed.
     pub failing_partitions: u32,
+    /// Whether anything has ever succeeded.
+    pub ever_succeeded: bool,
+}
+
+impl Outcomes {
+    fn fails(&self, config: &FailingConfig) -> bool {
+        let least_partitions = if self.ever_succeeded { config.least_partitions } else { 1 };
+        self.success_rate < config.success_below && self.failing_partitions >= least_partitions
+    }
 }
 
 /// Failing workers over time.
@@ -73,9 +83,7 @@ impl<W: Ord + Clone> Failing<W> {
         let mut kept_away = BTreeSet::new();
         for (id, outcome) in outcomes {
             let state = self.workers.entry(id.clone()).or_default();
-            if outcome.success_rate < config.success_below
-                && outcome.failing_partitions >= config.least_partitions
-            {
+            if outcome.fails(&config) {
                 state.failed(now_ms, &config);
             } else {
                 state.since_ms = None;
@@ -114,9 +122,8 @@ mod tests {
     use super::*;
 
     fn is_kept_away(failing: &mut Failing<u8>, s: u64, success_rate: f64, failing_partitions: u32) -> bool {
-        !failing
-            .update(s * 1_000, &BTreeMap::from([(0, Outcomes { success_rate, failing_partitions })]))
-            .is_empty()
+        let outcomes = Outcomes { success_rate, failing_partitions, ever_succeeded: true };
+        !failing.update(s * 1_000, &BTreeMap::from([(0, outcomes)])).is_empty()
     }
 
     #[test]
@@ -148,5 +155,13 @@ mod tests {
             assert!(!is_kept_away(&mut failing, s, 0.0, 20));
             assert!(!is_kept_away(&mut failing, s + 1, 1.0, 0));
         }
+    }
+
+    #[test]
+    fn a_worker_that_never_succeeded_fails_with_its_only_partition() {
+        let mut failing = Failing::new(FailingConfig::default());
+        let new = Outcomes { success_rate: 0.0, failing_partitions: 1, ever_succeeded: false };
+        assert!(failing.update(0, &BTreeMap::from([(0, new)])).is_empty());
+        assert!(!failing.update(3_000, &BTreeMap::from([(0, new)])).is_empty());
     }
 }

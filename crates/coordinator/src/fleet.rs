@@ -100,6 +100,7 @@ impl Fleet {
                     outcomes: Outcomes {
                         success_rate: load.success_rate,
                         failing_partitions: load.failing_partitions,
+                        ever_succeeded: load.total_completed > 0,
                     },
                 };
                 Some((id.clone(), alive))
@@ -213,7 +214,7 @@ mod tests {
             score,
             draining: false,
             reported: reported(faults, &load, score.total),
-            outcomes: Outcomes { success_rate: 1.0, failing_partitions: 0 },
+            outcomes: Outcomes { success_rate: 1.0, failing_partitions: 0, ever_succeeded: true },
         }
     }
 
