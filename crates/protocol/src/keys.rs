@@ -53,6 +53,12 @@ pub const MONITOR: &str = "vtox:monitor:snapshot";
 pub const VEHICLE_HEALTH: &str = "vtox:vehicles:health";
 /// Hash vehicle id to `overall_status`: the fleet overview without the whole health.
 pub const VEHICLE_STATUS: &str = "vtox:vehicles:status";
+/// Hash vehicle id to its motor, JSON of a `VehicleMotor`.
+pub const MOTORS: &str = "vtox:motors";
+/// Hash motor model to its defaults, JSON of a `MotorProfile`.
+pub const MOTOR_MODELS: &str = "vtox:motors:models";
+/// Counts the changes of [`MOTORS`] and [`MOTOR_MODELS`].
+pub const MOTORS_EPOCH: &str = "vtox:motors:epoch";
 /// Ownership and cursor of the aggregation of [`RESULTS`].
 pub const AGGREGATION: &str = "vtox:owner:aggregation";
 

@@ -4,11 +4,13 @@
 //! written again with the next heartbeat, so a Redis that lost it recovers by itself.
 
 mod lease;
+mod motors;
 mod placement;
 mod services;
 mod watch;
 
 pub use lease::{Holder, Lease};
+pub use motors::Motors;
 pub use placement::{Placement, watch_placement};
 pub use services::{Members, Registry};
 pub use watch::watch_members;
