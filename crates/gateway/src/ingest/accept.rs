@@ -2,7 +2,7 @@
 //! configured, and will be diagnosed once.
 
 use axum::http::HeaderMap;
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, SHA256, digest};
 use tracing::Span;
 use vtox_auth::Principal;
 use vtox_protocol::{MessageId, RawEntry, VehicleId, timestamp};
@@ -140,11 +140,15 @@ fn sender_of(sender: &Principal) -> String {
         Some(vehicle) => format!("vehicle:{vehicle}"),
         None => sender.subject.clone(),
     };
-    hex(&Sha256::digest(name.as_bytes()))
+    hex(digest(&SHA256, name.as_bytes()).as_ref())
 }
 
 fn content_of(vehicle: &VehicleId, body: &[u8]) -> String {
-    hex(&Sha256::new().chain_update(vehicle.as_str()).chain_update([0]).chain_update(body).finalize())
+    let mut content = Context::new(&SHA256);
+    content.update(vehicle.as_str().as_bytes());
+    content.update(&[0]);
+    content.update(body);
+    hex(content.finish().as_ref())
 }
 
 /// 128 bits are enough to tell by; nothing is kept secret by it.
