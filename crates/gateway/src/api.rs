@@ -97,7 +97,11 @@ impl Api {
                 settings.gateway.rate_per_vehicle,
                 settings.gateway.rate_per_vehicle_burst,
             ),
-            key_buckets: Buckets::new("key", settings.gateway.rate_per_key, settings.gateway.rate_per_key_burst),
+            key_buckets: Buckets::new(
+                "key",
+                settings.gateway.rate_per_key,
+                settings.gateway.rate_per_key_burst,
+            ),
             service,
         }))
     }

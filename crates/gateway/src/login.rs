@@ -60,8 +60,7 @@ enum TokenType {
 )]
 async fn token(State(api): State<Arc<Api>>, request: Request) -> Result<Json<TokenAnswer>, Refusal> {
     let whole = body::read(&api, request, BODY_LIMIT).await?;
-    let Credentials { username, password } =
-        object(&whole.bytes, "{\"username\": ..., \"password\": ...}")?;
+    let Credentials { username, password } = object(&whole.bytes, "{\"username\": ..., \"password\": ...}")?;
     let now_s = clock::epoch_ms() / 1_000;
     let issued = api.auth.log_in(&username, &password, now_s).await.map_err(|d| refusal_of(&d))?;
     Ok(Json(TokenAnswer {

@@ -1,5 +1,7 @@
 //! The one public entrance: validates, limits and accepts signal blocks, and answers queries. It analyses nothing.
 
+#![expect(unused_qualifications, reason = "utoipa's macros write them")]
+
 mod admission;
 mod api;
 mod cluster;

@@ -64,7 +64,10 @@ impl Metrics {
             requests: added(
                 registry,
                 IntCounterVec::new(
-                    Opts::new("gateway_requests_total", "Requests by path as it is in the routes, and status."),
+                    Opts::new(
+                        "gateway_requests_total",
+                        "Requests by path as it is in the routes, and status.",
+                    ),
                     &["path", "method", "status"],
                 ),
             )?,

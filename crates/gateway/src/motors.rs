@@ -166,7 +166,10 @@ async fn put_motor(
     if let Some(model) = &motor.model
         && !api.motors.snapshot.borrow().models.contains_key(model)
     {
-        return Err(Refusal::new(Code::UnknownMotorModel, format!("there are no defaults for model {model:?}")));
+        return Err(Refusal::new(
+            Code::UnknownMotorModel,
+            format!("there are no defaults for model {model:?}"),
+        ));
     }
     api.motors.store.set_vehicle(&vehicle, &motor).await?;
     api.motors.refresh().await?;
@@ -216,7 +219,8 @@ async fn list_models(
 
 fn model_of(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
     let Path(model) = path.map_err(|e| input::invalid(e.body_text()))?;
-    let fits = (1..=MAX_MODEL_BYTES).contains(&model.len()) && !model.chars().any(|c| c.is_control() || c == '/');
+    let fits =
+        (1..=MAX_MODEL_BYTES).contains(&model.len()) && !model.chars().any(|c| c.is_control() || c == '/');
     fits.then_some(model).ok_or_else(|| {
         input::invalid(format!("a model has 1 to {MAX_MODEL_BYTES} bytes without control characters and /"))
     })

@@ -71,10 +71,12 @@ fn add_refusals(path: &str, operation: &mut Operation, access: Access) {
         statuses.extend([401, 403, 429]);
     }
     let parameters = operation.parameters.as_deref().unwrap_or_default();
-    if parameters.iter().any(|p| p.parameter_in == ParameterIn::Path) {
+    let has =
+        |place: ParameterIn| parameters.iter().any(|p| matches!(p, RefOr::T(p) if p.parameter_in == place));
+    if has(ParameterIn::Path) {
         statuses.extend([400, 404, 422]);
     }
-    if parameters.iter().any(|p| p.parameter_in == ParameterIn::Query) {
+    if has(ParameterIn::Query) {
         statuses.extend([400, 406, 422]);
     }
     if operation.request_body.is_some() {
@@ -110,7 +112,7 @@ fn refusal(status: u16, seeds: bool) -> Response {
 }
 
 /// The document and the pages.
-pub fn routes(document: OpenApi) -> anyhow::Result<Router<Arc<Api>>> {
+pub fn routes(document: &OpenApi) -> anyhow::Result<Router<Arc<Api>>> {
     let json = document.to_pretty_json()?;
     let pages = SwaggerUi::new("/docs").config(Config::new(["/openapi.json"]).validator_url("none"));
     let errors = page_of_errors();

@@ -108,8 +108,7 @@ impl Refusal {
 
 /// Whether existing clients call this path.
 pub fn is_seeds_path(path: &str) -> bool {
-    const EXACT: [&str; 4] =
-        ["/", "/api/v1/cluster/status", "/api/v1/cluster/start", "/api/v1/cluster/stop"];
+    const EXACT: [&str; 4] = ["/", "/api/v1/cluster/status", "/api/v1/cluster/start", "/api/v1/cluster/stop"];
     const UNDER: [&str; 4] = ["/api/v1/diagnosis-stream/", "/auth/", "/diagnosis/", "/ws/"];
     EXACT.contains(&path) || UNDER.iter().any(|prefix| path.starts_with(prefix))
 }

@@ -44,8 +44,10 @@ pub fn routes(api: Arc<Api>) -> anyhow::Result<Router> {
     openapi::complete(&mut document);
     let router = router
         .layer(shed)
-        .merge(openapi::routes(document)?)
-        .fallback(|| async { Refusal::new(Code::NotFound, "no such path; GET / and /docs list what there is") })
+        .merge(openapi::routes(&document)?)
+        .fallback(|| async {
+            Refusal::new(Code::NotFound, "no such path; GET / and /docs list what there is")
+        })
         .method_not_allowed_fallback(|| async {
             Refusal::new(Code::MethodNotAllowed, "this path does not take this method")
         })

@@ -37,7 +37,7 @@ pub async fn serve(
     router: Router,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
-    let handle = Handle::new();
+    let handle = Handle::<SocketAddr>::new();
     let stop = handle.clone();
     tokio::spawn(async move {
         soft.cancelled().await;

@@ -45,7 +45,9 @@ pub fn listed(method: &Method, path: &str) -> Option<Access> {
             | "/api/v1/vehicles/{vehicle_id}/motor",
         ) => Reader,
         ("PUT" | "DELETE", "/api/v1/vehicles/{vehicle_id}/motor") => OPERATOR,
-        ("GET", "/api/v1/motors/models" | "/api/v1/motors/models/{model}" | "/api/v1/motors/bearings") => VIEWER,
+        ("GET", "/api/v1/motors/models" | "/api/v1/motors/models/{model}" | "/api/v1/motors/bearings") => {
+            VIEWER
+        }
         ("PUT" | "DELETE", "/api/v1/motors/models/{model}") => ADMIN,
 
         ("GET", "/api/v1/vehicles" | "/api/v1/results" | "/ws/frontend") => VIEWER,
@@ -93,7 +95,9 @@ impl Access {
     pub fn describe(self) -> String {
         match self {
             Self::Anyone => "Anyone; no token is needed.".to_owned(),
-            Self::Simulator => "Anyone, without a token, in development and testing; closed in production.".to_owned(),
+            Self::Simulator => {
+                "Anyone, without a token, in development and testing; closed in production.".to_owned()
+            }
             Self::Sender => "A vehicle's key for its own vehicle, or role `operator`.".to_owned(),
             Self::Reader => "A vehicle's key for its own vehicle, or role `viewer`.".to_owned(),
             Self::Role(role) => format!("Role `{}` or above.", role.name()),

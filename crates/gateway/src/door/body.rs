@@ -42,13 +42,9 @@ pub struct Whole {
 /// Reads a body of at most `limit` bytes.
 pub async fn read(api: &Api, request: Request, limit: usize) -> Result<Whole, Refusal> {
     let settings = &api.service.settings.gateway;
-    let too_large = || {
-        Refusal::new(Code::BodyTooLarge, format!("the body is over {limit} bytes"))
-    };
-    let declared = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let too_large = || Refusal::new(Code::BodyTooLarge, format!("the body is over {limit} bytes"));
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|n| n > limit) {
         return Err(too_large());
     }

@@ -41,8 +41,7 @@ impl Buckets {
             kind,
             limiter: quota.map(|(rate, burst)| {
                 let quota = Quota::per_second(rate).allow_burst(burst);
-                RateLimiter::new(quota, HashMapStateStore::default(), DefaultClock::default())
-                    .with_middleware()
+                Limiter::new(quota, HashMapStateStore::default(), DefaultClock::default())
             }),
             clock: DefaultClock::default(),
             burst,

@@ -66,9 +66,9 @@ fn admit(
         None => Principal::anonymous(),
     };
     let vehicle = match parameters.iter().find(|(name, _)| *name == "vehicle_id") {
-        Some((_, id)) => Some(
-            VehicleId::new(id).map_err(|e| Refusal::new(Code::InvalidVehicleId, e.to_string()))?,
-        ),
+        Some((_, id)) => {
+            Some(VehicleId::new(id).map_err(|e| Refusal::new(Code::InvalidVehicleId, e.to_string()))?)
+        }
         None => None,
     };
     if !access.allows(&principal, vehicle.as_ref()) {

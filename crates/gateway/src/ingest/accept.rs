@@ -49,8 +49,8 @@ pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 
 /// A key that can be one.
 pub fn check_key(key: &str) -> Result<String, Refusal> {
-    let fits = (1..=MAX_KEY_BYTES).contains(&key.len())
-        && key.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    let fits =
+        (1..=MAX_KEY_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
     fits.then(|| key.to_owned()).ok_or_else(|| {
         let detail = format!("an Idempotency-Key must be 1 to {MAX_KEY_BYTES} visible ASCII characters");
         Refusal::new(Code::InvalidIdempotencyKey, detail)

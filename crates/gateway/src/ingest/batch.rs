@@ -14,7 +14,9 @@ use vtox_auth::Principal;
 use vtox_protocol::VehicleId;
 use vtox_protocol::keys::{Partition, Topology};
 
-use super::{Decoded, Incoming, accept, binary_message, check_key, json_message, may_send, object, off_thread};
+use super::{
+    Decoded, Incoming, accept, binary_message, check_key, json_message, may_send, object, off_thread,
+};
 use super::{open, traceparent};
 use crate::api::Api;
 use crate::door::body;
@@ -182,8 +184,9 @@ fn is_binary(headers: &HeaderMap) -> Result<bool, Refusal> {
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/json" => Ok(false),
         "application/msgpack" | "application/vnd.msgpack" | "application/x-msgpack" => Ok(true),
         other => {
-            let detail =
-                format!("content type {other:?} is not taken; send application/x-ndjson or application/msgpack");
+            let detail = format!(
+                "content type {other:?} is not taken; send application/x-ndjson or application/msgpack"
+            );
             Err(Refusal::new(Code::UnsupportedMediaType, detail))
         }
     }
@@ -213,7 +216,8 @@ fn packed(mut bytes: &[u8], most: usize, topology: &Topology) -> Result<Read, Re
         bounded(items.len() + 1, most)?;
         // Without the end of an item there is no next one to begin.
         let item: Item = rmp_serde::from_read(&mut bytes).map_err(|e| {
-            let detail = format!("item {} cannot be read: {e}; send maps of vehicle_id and block", items.len());
+            let detail =
+                format!("item {} cannot be read: {e}; send maps of vehicle_id and block", items.len());
             Refusal::new(Code::UndecodableBlock, detail)
         })?;
         items.push(read_item(item, topology));

@@ -21,8 +21,8 @@ use vtox_auth::Principal;
 use vtox_protocol::keys::Partition;
 use vtox_service_kit::trace;
 
-pub use accept::{Accepted, Incoming, accept, check_key, key_of, may_send, open, traceparent};
-pub use decode::{Decoded, Form, binary_message, json_message, object, refusal_of};
+pub use accept::{Incoming, accept, check_key, key_of, may_send, open, traceparent};
+pub use decode::{Decoded, Form, binary_message, json_message, object};
 
 use crate::api::Api;
 use crate::door::body;

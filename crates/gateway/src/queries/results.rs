@@ -267,10 +267,7 @@ mod tests {
         let fields = fields.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         let vehicle = VehicleId::new("V1").unwrap();
         let record = Record::of(&fields, Some(&vehicle)).unwrap();
-        assert_eq!(
-            row(&record),
-            "2026-01-01T00:00:00Z,V1,bearing,fault,0.9,,,,,,,\"a \"\"b\"\", c\",,{}\n"
-        );
+        assert_eq!(row(&record), "2026-01-01T00:00:00Z,V1,bearing,fault,0.9,,,,,,,\"a \"\"b\"\", c\",,{}\n");
         assert_eq!(CSV_HEADER.matches(',').count(), row(&record).matches(',').count() - 1);
     }
 

@@ -161,5 +161,8 @@ pub async fn fault_types(State(api): State<Arc<Api>>) -> Json<Answer<FaultTypes>
             enabled: enabled.contains(fault),
         })
         .collect();
-    Json(Answer { status: Success::Success, data: FaultTypes { total_types: fault_types.len(), fault_types } })
+    Json(Answer {
+        status: Success::Success,
+        data: FaultTypes { total_types: fault_types.len(), fault_types },
+    })
 }

@@ -27,14 +27,17 @@ const MAX_HOURS: f64 = 24.0 * 366.0;
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
 
+/// Vehicle id to overall status.
+type Statuses = Arc<BTreeMap<String, String>>;
+
 /// Which vehicles there are with which overall status; read at most once a second however many ask.
 #[derive(Default)]
-pub struct Index(Mutex<Option<(Instant, Arc<BTreeMap<String, String>>)>>);
+pub struct Index(Mutex<Option<(Instant, Statuses)>>);
 
 const INDEX_AGE: Duration = Duration::from_secs(1);
 
 impl Index {
-    async fn get(&self, api: &Api) -> Result<Arc<BTreeMap<String, String>>, Refusal> {
+    async fn get(&self, api: &Api) -> Result<Statuses, Refusal> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((at, index)) = known
             && at.elapsed() < INDEX_AGE

@@ -6,7 +6,6 @@ macro_rules! codes {
     ($($variant:ident $status:ident $name:literal $title:literal $fix:literal;)+) => {
         /// Kind of a refusal.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "the titles say it")]
         pub enum Code { $($variant),+ }
 
         impl Code {
