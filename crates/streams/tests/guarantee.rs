@@ -29,9 +29,9 @@ fn claim() -> Claim {
     Claim { sender: "s1".into(), content: "c1".into() }
 }
 
-fn entry_of(published: Published) -> EntryId {
+fn entry_of(published: &Published) -> EntryId {
     match published {
-        Published::Appended(entry) | Published::Repeated(entry) => entry,
+        Published::Appended(entry) | Published::Repeated(entry) => *entry,
         Published::Claimed(_) => panic!("{published:?}"),
     }
 }
@@ -69,7 +69,7 @@ impl Cluster {
     }
 
     async fn publish(&self, message_id: &str) -> EntryId {
-        entry_of(self.publisher.publish(Partition::Bare, &entry(message_id), Some(&claim())).await.unwrap())
+        entry_of(&self.publisher.publish(Partition::Bare, &entry(message_id), Some(&claim())).await.unwrap())
     }
 
     fn commit(&self, token: &str, from: EntryId, to: EntryId) -> Commit {
@@ -332,7 +332,7 @@ async fn a_stream_over_its_size_keeps_less_time() {
     for n in 0..200 {
         let mut large = entry(&format!("m{n}"));
         large.metadata = Some("x".repeat(2_000));
-        last = entry_of(c.publisher.publish(Partition::Bare, &large, None).await.unwrap());
+        last = entry_of(&c.publisher.publish(Partition::Bare, &large, None).await.unwrap());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, last)).await.unwrap(), Committed::Done);
