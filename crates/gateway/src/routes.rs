@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::Api;
-use crate::door::{headers, log, session};
+use crate::door::{headers, linger, log, session};
 use crate::reply::{self, Code, Refusal};
 use crate::{cluster, ingest, login, motors, openapi, queries};
 
@@ -60,6 +60,7 @@ pub fn routes(api: Arc<Api>) -> anyhow::Result<Router> {
     };
     Ok(router
         .layer(middleware::from_fn(reply::shape))
+        .layer(middleware::from_fn_with_state(api.clone(), linger::over_refusals))
         .layer(middleware::from_fn_with_state(api.clone(), log::access))
         .layer(middleware::from_fn(headers::add))
         .with_state(api))

@@ -43,6 +43,11 @@ pub fn read(directory: &Path) -> Result<Keyring, KeyError> {
     let unreadable = |error| KeyError::Directory(directory.display().to_string(), error);
     let mut keyring = Keyring::default();
     let files = files(directory).map_err(unreadable)?;
+    let mode = fs::metadata(directory).map_err(unreadable)?.mode();
+    // Mounted secrets are in a directory for all, but with the sticky bit.
+    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        return Err(KeyError::Writable(directory.display().to_string(), mode & 0o777));
+    }
     for (path, metadata) in &files {
         let shown = path.display().to_string();
         let unusable = |reason: String| KeyError::Unusable(shown.clone(), reason);
@@ -54,6 +59,9 @@ pub fn read(directory: &Path) -> Result<Keyring, KeyError> {
         };
         if secret && metadata.mode() & 0o077 != 0 {
             return Err(KeyError::Exposed(shown, metadata.mode() & 0o777));
+        }
+        if metadata.mode() & 0o022 != 0 {
+            return Err(KeyError::Writable(shown, metadata.mode() & 0o777));
         }
         if metadata.len() > MAX_BYTES {
             return Err(unusable(format!("{} bytes are too many for a key", metadata.len())));

@@ -57,6 +57,9 @@ pub enum KeyError {
     /// A private key or shared secret that is not only its owner's.
     #[error("{0} can be read by others than its owner (mode {1:03o}); run `chmod 600 {0}`")]
     Exposed(String, u32),
+    /// A file, or the directory itself, that others could put a key of theirs into.
+    #[error("{0} can be changed by others than its owner (mode {1:03o}); run `chmod go-w {0}`")]
+    Writable(String, u32),
     /// A file that is no key, or a bad one.
     #[error("{0}: {1}")]
     Unusable(String, String),

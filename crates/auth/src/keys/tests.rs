@@ -80,6 +80,12 @@ fn files_that_cannot_be_used_are_named_with_what_mends_them() {
         ("k.key.pem", ED, 0o644, "k.key.pem can be read by others than its owner (mode 644); run `chmod 600"),
         ("k.key.pem", RSA, 0o640, "chmod 600"),
         ("k.hs256", good, 0o604, "chmod 600"),
+        (
+            "k.pub.pem",
+            ED_PUBLIC,
+            0o664,
+            "k.pub.pem can be changed by others than its owner (mode 664); run `chmod go-w",
+        ),
         ("k.hs256", "", 0o600, "has 0 bytes, at least 32 are needed; make another by `vtox token keygen"),
         ("k.hs256", "short", 0o600, "has 5 bytes"),
         ("k.hs256", "0123456789abcdef0123456789ABCDE \n", 0o600, "has 31 bytes"),
@@ -104,6 +110,9 @@ fn files_that_cannot_be_used_are_named_with_what_mends_them() {
         fs::remove_file(keys.join(name)).unwrap();
     }
     write(keys, "k.pub.pem", ED_PUBLIC, 0o644);
+    fs::set_permissions(keys, fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(flaw(keys).contains("run `chmod go-w"));
+    fs::set_permissions(keys, fs::Permissions::from_mode(0o755)).unwrap();
     let cannot = Keyring::read(keys, Some("k")).unwrap_err().to_string();
     assert!(cannot.contains("auth.signing_kid is \"k\""), "{cannot}");
 }

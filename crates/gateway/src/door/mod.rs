@@ -4,5 +4,6 @@ pub mod access;
 pub mod body;
 pub mod headers;
 pub mod limits;
+pub mod linger;
 pub mod log;
 pub mod session;
