@@ -1,6 +1,5 @@
 //! What the handlers share.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use vtox_streams::views::Views;
 use vtox_streams::{Durability, Janitor, Publisher, topology};
 
 use crate::admission::Admission;
+use crate::credentials;
 use crate::door::body::Budget;
 use crate::door::limits::Buckets;
 use crate::metrics::Metrics;
@@ -85,7 +85,7 @@ impl Api {
             metrics: Metrics::register(&service.metrics)?,
             clock,
             started: Instant::now(),
-            auth: authenticator(&service).await?,
+            auth: credentials::open(&service).await?,
             motors: Known::new(Motors::new(redis.control.clone())),
             index: Index::default(),
             bodies: Budget::new(settings.gateway.bodies_limit_bytes),
@@ -110,20 +110,4 @@ impl Api {
     pub fn topology(&self) -> Topology {
         self.topology.borrow().clone()
     }
-}
-
-/// Reads keys and credentials, as the settings say.
-async fn authenticator(service: &Service) -> anyhow::Result<Arc<Authenticator>> {
-    let settings = &service.settings.auth;
-    settings.check(service.settings.mode)?;
-    let options = vtox_auth::Options {
-        keys_dir: (!settings.keys_dir.is_empty()).then(|| PathBuf::from(&settings.keys_dir)),
-        signing_kid: (!settings.signing_kid.is_empty()).then(|| settings.signing_kid.clone()),
-        expected: vtox_auth::Expected {
-            audience: settings.audience.clone(),
-            issuer: (!settings.issuer.is_empty()).then(|| settings.issuer.clone()),
-        },
-        token_lifetime_s: settings.token_lifetime_s,
-    };
-    Ok(Authenticator::open(options, service.redis.control.clone()).await?)
 }

@@ -5,6 +5,7 @@
 mod admission;
 mod api;
 mod cluster;
+mod credentials;
 mod door;
 mod durability;
 mod ingest;
@@ -26,7 +27,7 @@ use vtox_protocol::{FaultSet, ServiceType};
 use vtox_service_kit::{Report, Service, service};
 
 fn main() -> ExitCode {
-    service::main(ServiceType::ApiGateway, start)
+    service::main_checked(ServiceType::ApiGateway, credentials::check, start)
 }
 
 async fn start(service: Arc<Service>) -> anyhow::Result<Router> {

@@ -103,6 +103,19 @@ where
     S: FnOnce(Arc<Service>) -> F + Send + 'static,
     F: Future<Output = anyhow::Result<Router>> + Send + 'static,
 {
+    main_checked(kind, |_| Ok(()), start)
+}
+
+/// The same for a service that can tell by itself that it could not work with its settings.
+pub fn main_checked<S, F>(
+    kind: ServiceType,
+    check: impl FnOnce(&Settings) -> anyhow::Result<()>,
+    start: S,
+) -> ExitCode
+where
+    S: FnOnce(Arc<Service>) -> F + Send + 'static,
+    F: Future<Output = anyhow::Result<Router>> + Send + 'static,
+{
     let arguments = Arguments::parse();
     let settings = match config::load(arguments.config.as_deref(), std::env::vars()) {
         Ok(settings) => settings,
@@ -111,6 +124,10 @@ where
             return ExitCode::from(BAD_SETTINGS);
         }
     };
+    if let Err(error) = check(&settings) {
+        eprintln!("vtox: {error:#}");
+        return ExitCode::from(BAD_SETTINGS);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

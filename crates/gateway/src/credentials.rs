@@ -1,0 +1,30 @@
+//! From the settings to who may call.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use vtox_auth::{Authenticator, Expected, Options};
+use vtox_service_kit::Service;
+use vtox_service_kit::config::{Auth, Settings};
+
+/// Whether a gateway could check credentials with these settings: production needs keys, and keys must be safe.
+pub fn check(settings: &Settings) -> anyhow::Result<()> {
+    settings.auth.check(settings.mode)?;
+    options(&settings.auth).keyring()?;
+    Ok(())
+}
+
+/// Reads keys and credentials.
+pub async fn open(service: &Service) -> anyhow::Result<Arc<Authenticator>> {
+    Ok(Authenticator::open(options(&service.settings.auth), service.redis.control.clone()).await?)
+}
+
+fn options(settings: &Auth) -> Options {
+    let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Options {
+        keys_dir: named(&settings.keys_dir).map(PathBuf::from),
+        signing_kid: named(&settings.signing_kid),
+        expected: Expected { audience: settings.audience.clone(), issuer: named(&settings.issuer) },
+        token_lifetime_s: settings.token_lifetime_s,
+    }
+}
