@@ -1,5 +1,7 @@
 //! What the tests share: a cluster of real processes on ports of its own, and a fleet that loads it.
 
+pub mod credentials;
+
 mod cluster;
 mod load;
 mod proxy;
