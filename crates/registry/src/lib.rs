@@ -5,11 +5,13 @@
 
 mod lease;
 mod placement;
+mod routing;
 mod services;
 mod watch;
 
 pub use lease::{Holder, Lease};
 pub use placement::{Placement, watch_placement};
+pub use routing::RoutingStore;
 pub use services::{Members, Registry};
 pub use watch::watch_members;
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use config::{Config, File, FileFormat};
 pub use sections::{
-    Bridge, Cluster, Coordinator, Gateway, LogFormat, Mode, Monitor, Redis, Section, Settings, Telemetry,
-    Worker,
+    Bridge, Cluster, Coordinator, Gateway, LogFormat, Mode, Monitor, Redis, Section, Settings, Tasks,
+    Telemetry, Worker,
 };
 
 const DEFAULTS: &str = include_str!("defaults.toml");
