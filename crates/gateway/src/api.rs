@@ -25,7 +25,8 @@ use vtox_streams::{Durability, Janitor, Publisher, topology};
 use crate::admission::Admission;
 use crate::metrics::Metrics;
 use crate::reply::Refusal;
-use crate::{cluster, ingest, queries};
+use crate::tasks::Coordinators;
+use crate::{cluster, ingest, queries, tasks};
 
 /// What the handlers share.
 pub struct Api {
@@ -41,6 +42,8 @@ pub struct Api {
     pub views: Views,
     /// Reads services.
     pub registry: Registry,
+    /// Where tasks go.
+    pub coordinators: Coordinators,
     /// Whether messages are accepted.
     pub admission: watch::Sender<Admission>,
     /// Metrics.
@@ -74,6 +77,10 @@ impl Api {
             janitor: Janitor::new(redis.control.clone()),
             views: Views::new(redis.control.clone()),
             registry: Registry::new(redis.control.clone()),
+            coordinators: Coordinators::open(
+                Registry::new(redis.control.clone()),
+                settings.coordinator.worker_lease_ms,
+            )?,
             admission: watch::Sender::new(Admission::Unavailable("starting".to_owned())),
             metrics: Metrics::register(&service.metrics)?,
             clock,
@@ -90,23 +97,28 @@ impl Api {
     }
 }
 
-const PREFIX: &str = "/api/v1/diagnosis-stream";
+/// Prefix of the seeds' routes.
+pub const PREFIX: &str = "/api/v1/diagnosis-stream";
 
 /// All routes of the gateway.
 pub fn routes(api: Arc<Api>) -> Router {
     let settings = &api.service.settings.gateway;
     // Over the limit a request is refused at once instead of queueing.
-    let limits = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(|_| async {
-            Refusal::unavailable("overload", "too many requests at once; try again in a moment")
-        }))
-        .layer(LoadShedLayer::new())
-        .layer(GlobalConcurrencyLimitLayer::new(settings.max_in_flight));
+    let limits = || {
+        ServiceBuilder::new()
+            .layer(HandleErrorLayer::new(|_| async {
+                Refusal::unavailable("overload", "too many requests at once; try again in a moment")
+            }))
+            .layer(LoadShedLayer::new())
+            .layer(GlobalConcurrencyLimitLayer::new(settings.max_in_flight))
+    };
     let ingest = Router::new()
         .route("/vehicles/{vehicle_id}/data", post(ingest::accept))
         .route("/simulator/vehicles/{vehicle_id}/data", post(ingest::accept_simulated))
         .layer(DefaultBodyLimit::max(settings.body_limit_bytes))
-        .layer(limits);
+        .layer(limits());
+    // A limit of their own: tasks take long, and must not keep messages out.
+    let tasks = tasks::routes().layer(DefaultBodyLimit::max(settings.body_limit_bytes)).layer(limits());
     let queries = Router::new()
         .route("/vehicles/{vehicle_id}/health", get(queries::health))
         .route("/vehicles/{vehicle_id}/diagnosis-history", get(queries::history))
@@ -117,6 +129,7 @@ pub fn routes(api: Arc<Api>) -> Router {
         .route("/fleet/overview", get(queries::fleet));
     Router::new()
         .nest(PREFIX, ingest.merge(queries))
+        .merge(tasks)
         .route("/", get(cluster::root))
         .route("/api/v1/cluster/status", get(cluster::status))
         .fallback(|| async {

@@ -8,6 +8,7 @@ mod ingest;
 mod metrics;
 mod queries;
 mod reply;
+mod tasks;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -27,6 +27,16 @@ impl Refusal {
         Self { status, detail: detail.into(), retry_after_s: Some(5), reason: "backlog" }
     }
 
+    /// What another service refused.
+    pub fn passed_on(
+        status: StatusCode,
+        reason: &'static str,
+        detail: impl Into<String>,
+        retry_after_s: Option<u32>,
+    ) -> Self {
+        Self { status, detail: detail.into(), retry_after_s, reason }
+    }
+
     /// Redis does not answer or refuses.
     pub fn unavailable(reason: &'static str, detail: impl Into<String>) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
