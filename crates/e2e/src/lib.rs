@@ -3,6 +3,7 @@
 mod cluster;
 mod load;
 mod proxy;
+pub mod tasks;
 
 pub use cluster::{Cluster, Process, eventually, program};
 pub use load::{Fleet, Load, ids};
