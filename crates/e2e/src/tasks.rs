@@ -10,9 +10,30 @@ use vtox_protocol::SignalBlock;
 use vtox_protocol::codec::encode_binary;
 use vtox_simulation::{Sampling, fleet};
 
+use crate::{Cluster, eventually};
+
+/// All strategies.
+pub const STRATEGIES: [&str; 6] =
+    ["smart", "round_robin", "weighted_round_robin", "least_connections", "peak_ewma", "consistent_hash"];
+
 /// A block of the simulated fleet.
 pub fn block(sampling: &Sampling) -> SignalBlock {
     fleet(1, 0, 1).remove(0).next_block(sampling, 0.0)
+}
+
+/// Small blocks: here the way counts.
+pub fn small() -> Sampling {
+    Sampling::new(4_000.0, 256)
+}
+
+/// A gateway, a coordinator and three workers that serve everything, and a client for them.
+pub async fn three_workers(environment: &[(&str, &str)]) -> (Cluster, Tasks) {
+    let mut cluster = Cluster::start(&[], environment, &["all", "all", "all"]).await;
+    let tasks = Tasks::new(cluster.gateway(), &block(&small()));
+    let sent = tasks.clone();
+    eventually(Duration::from_secs(10), "tasks to be served", async || sent.send(&[]).await.status == 200)
+        .await;
+    (cluster, tasks)
 }
 
 /// The answer to a task.

@@ -14,14 +14,18 @@ use vtox_simulation::Sampling;
 const PATH: &str = "/api/v1/cluster/tasks";
 const WORKERS: [&str; 3] = ["turn_fault,insulation", "bearing,eccentricity", "broken_bar"];
 
-/// The block as a vehicle's logger would write it.
+/// The block as a vehicle's logger would write it: readings once, in the first row.
 fn csv(block: &SignalBlock) -> String {
-    let names: Vec<&str> = block.channels.iter().map(|c| c.quantity.name()).collect();
+    let names = block.channels.iter().map(|c| c.quantity).chain(block.readings.keys().copied());
+    let names: Vec<&str> = names.map(vtox_protocol::Quantity::name).collect();
     let mut text = format!("\u{feff}时间,{}\r\n", names.join(","));
     for row in 0..block.channels[0].samples.len() {
         write!(text, "{}", row as f64 / block.channels[0].rate_hz).unwrap();
         for channel in &block.channels {
             write!(text, ",{}", channel.samples[row]).unwrap();
+        }
+        for value in block.readings.values() {
+            write!(text, ",{}", if row == 0 { value.to_string() } else { String::new() }).unwrap();
         }
         text.push_str("\r\n");
     }

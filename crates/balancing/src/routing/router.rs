@@ -25,6 +25,8 @@ pub enum Outcome {
     Success,
     /// The worker failed.
     Failure,
+    /// It did not answer in time: a failure unless it answered other tasks meanwhile, since then only this one was too much.
+    Timeout,
     /// The worker was slower than there was time; says nothing of its health.
     TooSlow,
     /// Given up for reasons of our own.
@@ -69,6 +71,8 @@ struct Worker {
     latency: Fading,
     failures: Fading,
     breaker: Breaker,
+    /// When it last answered.
+    answered_ms: Option<u64>,
     /// Number of the last pick of it; 0 is never.
     last_pick: u64,
     /// Balance of the smooth weighted round robin.
@@ -139,6 +143,7 @@ impl Router {
                 latency: Fading::default(),
                 failures: Fading::default(),
                 breaker: Breaker::new(now_ms),
+                answered_ms: None,
                 last_pick: 0,
                 balance: 0.0,
             });
@@ -177,10 +182,18 @@ impl Router {
         let Some(worker) = self.workers.get_mut(&pick.worker) else { return };
         worker.in_flight = worker.in_flight.saturating_sub(1);
         let took_ms = now_ms.saturating_sub(pick.began_ms) as f64;
+        let outcome = match outcome {
+            Outcome::Timeout if worker.answered_ms.is_some_and(|at| at >= pick.began_ms) => Outcome::TooSlow,
+            Outcome::Timeout => Outcome::Failure,
+            other => other,
+        };
         let verdict = match outcome {
-            Outcome::Success => Some(true),
+            Outcome::Success => {
+                worker.answered_ms = Some(now_ms);
+                Some(true)
+            }
             Outcome::Failure => Some(false),
-            Outcome::TooSlow | Outcome::Cancelled => None,
+            Outcome::Timeout | Outcome::TooSlow | Outcome::Cancelled => None,
         };
         match outcome {
             Outcome::Success | Outcome::TooSlow => worker.latency.peak(now_ms, *smoothing_ms, took_ms),
@@ -188,7 +201,7 @@ impl Router {
                 worker.latency.peak(now_ms, *smoothing_ms, took_ms.max(*failure_penalty_ms as f64));
                 worker.failures.add(now_ms, *smoothing_ms, 1.0);
             }
-            Outcome::Cancelled => {}
+            Outcome::Timeout | Outcome::Cancelled => {}
         }
         worker.breaker.leave(breaker, now_ms, pick.ticket, verdict);
     }

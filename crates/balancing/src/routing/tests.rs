@@ -259,6 +259,21 @@ fn the_open_time_doubles_up_to_its_limit_and_probes_close_the_breaker() {
 }
 
 #[test]
+fn a_timeout_counts_against_a_worker_that_answers_nothing_meanwhile() {
+    let one = candidates(&[0.9]);
+    for (busy, open) in [(true, false), (false, true)] {
+        let mut router = router(Strategy::Smart);
+        for n in 0..5 {
+            let Some(slow) = router.pick(n * 1_000, &one, None, 0) else { break };
+            let quick = router.pick(n * 1_000, &one, None, 0).unwrap();
+            router.finish(n * 1_000 + 20, quick, if busy { Outcome::Success } else { Outcome::Cancelled });
+            router.finish(n * 1_000 + 900, slow, Outcome::Timeout);
+        }
+        assert_eq!(router.pick(2_950, &one, None, 0).is_none(), open, "answering meanwhile: {busy}");
+    }
+}
+
+#[test]
 fn half_of_the_outcomes_failing_opens_the_breaker_too() {
     let mut router = router(Strategy::Smart);
     let one = candidates(&[0.9]);

@@ -4,6 +4,9 @@ use super::{BlockError, MAX_SAMPLES};
 use crate::headers::{Column, columns, time_unit_s};
 use crate::{Channel, Quantity, SamplingClock, SignalBlock};
 
+/// Most columns of a table.
+const MAX_COLUMNS: usize = 1_024;
+
 /// Reads a table with the column names met in the field, units in brackets among them; unknown columns are ignored. Columns are
 /// separated by comma, semicolon or tab (the last two also with decimal commas), fields may be quoted, a byte-order mark is
 /// skipped. `sampling_rate`, Hz, counts before the time column. A slow quantity may have gaps: its mean is then a reading.
@@ -79,6 +82,10 @@ struct Values {
 
 impl Table {
     fn of(header: &::csv::StringRecord) -> Result<Self, BlockError> {
+        if header.len() > MAX_COLUMNS {
+            let detail = format!("the table has {} columns; at most {MAX_COLUMNS}", header.len());
+            return Err(BlockError::Content(detail));
+        }
         let time = header.iter().enumerate().find_map(|(position, name)| {
             Some(Times { position, unit_s: time_unit_s(name)?, time_s: Vec::new() })
         });
@@ -249,6 +256,7 @@ mod tests {
         assert!(refusal(b"Ia,Ib\n1,2\n3,1e300\n", Some(1.0)).contains("row 2, column Ib"));
         assert!(refusal(b"Ia,Ib\n1,2\n3,\xff\n", Some(1.0)).contains("row 2, column 2: not UTF-8"));
         assert!(refusal(b"a,b\n1,2\n", Some(1.0)).contains("no column is known"));
+        assert!(refusal("Ia,".repeat(2_000).as_bytes(), None).contains("2001 columns; at most 1024"));
         assert!(refusal(b"Ia\n", Some(1.0)).contains("no rows"));
         assert!(refusal(b"", Some(1.0)).contains("empty"));
         assert!(refusal(b"Ia\n1\n", Some(-1.0)).contains("positive"));
