@@ -185,7 +185,6 @@ const fn code_of(status: StatusCode) -> &'static str {
 }
 
 /// A coordinator's answer that breaks off or makes no sense.
-#[expect(clippy::needless_pass_by_value, reason = "the shape map_err wants")]
 pub fn unreadable(error: impl std::fmt::Display) -> Refusal {
     tracing::warn!(%error, "the answer of a coordinator cannot be read");
     Refusal::unavailable("coordinator", "the coordinator's answer cannot be read; try again")
