@@ -1,4 +1,4 @@
-//! Worker scores, placement of partitions and judgement of death. Pure: no I/O, time is passed in.
+//! Worker scores, placement of partitions, routing of tasks and judgement of death. Pure: no I/O, time is passed in.
 //!
 //! - [`score`] turns what a worker reports about itself into one number with its parts.
 //! - [`liveness`] says which members are dead, from their heartbeats on Redis' clock.
@@ -6,6 +6,7 @@
 //! - [`overload`] and [`failing`] say which workers cannot keep up and which fail at what they do.
 //! - [`load`] smooths measured loads.
 //! - [`placement`] decides which worker owns which unit (a group of fault types of a partition).
+//! - [`routing`] picks a worker for a single task.
 //!
 //! Nothing here knows what a partition, a stream or a Redis is; identities are generic.
 
@@ -15,6 +16,7 @@ pub mod liveness;
 pub mod load;
 pub mod overload;
 pub mod placement;
+pub mod routing;
 pub mod score;
 
 pub use capacity::{Capacities, Capacity, CapacityConfig, Effort, Reported};

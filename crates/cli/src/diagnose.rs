@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 use vtox_diagnosis::{Prepared, Thresholds, pictures};
-use vtox_evaluation::{Measurement, Record, diagnose_blocks, read_csv, records};
-use vtox_protocol::codec::{decode_binary, decode_json};
+use vtox_evaluation::{Measurement, Record, diagnose_blocks, records};
+use vtox_protocol::codec::{decode_binary, decode_csv, decode_json};
 use vtox_protocol::{FaultType, MotorProfile, SignalBlock, Verdict};
 use vtox_report::{Report, Section, html};
 
@@ -137,7 +137,7 @@ fn load(arguments: &Arguments) -> anyhow::Result<(Vec<SignalBlock>, MotorProfile
     let read = || std::fs::read(file).with_context(named);
     let kind = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     let block = match kind.as_str() {
-        "csv" | "tsv" | "txt" => read_csv(read()?.as_slice(), *rate)
+        "csv" | "tsv" | "txt" => decode_csv(&read()?, *rate)
             .with_context(|| format!("{} (--rate gives a sampling rate the file does not have)", named()))?,
         "json" => decode_json(sensor_data_of(&read()?)).with_context(named)?,
         "msgpack" | "bin" => decode_binary(&read()?).with_context(named)?,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use vtox_evaluation::{class_limit_c, motor_type, reading_value};
+use vtox_evaluation::{class_limit_c, motor_type};
+use vtox_protocol::headers::reading_value;
 use vtox_protocol::{
     BearingGeometry, FaultType, MotorProfile, MotorType, Quantity, SignalBlock, Status, Verdict,
 };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vtox_balancing::{
-    Capacities, Capacity, Effort, Failing, Outcomes, Overload, PlacementConfig, Reported, Score, Strain,
-    Unit, Worker,
+    Capacities, Capacity, Effort, Failing, Outcomes, Overload, PlacementConfig, Reported, Score,
+    ScoreWeights, Strain, Unit, Worker,
 };
 use vtox_protocol::keys::{Partition, Topology};
 use vtox_protocol::{FaultSet, FaultType, ServiceStatus, ServiceType, WorkerLoad};
@@ -50,6 +50,18 @@ pub struct Alive {
     outcomes: Outcomes,
 }
 
+/// The score of a worker that reports this load.
+pub fn score(weights: &ScoreWeights, load: &WorkerLoad) -> Score {
+    weights.score(&vtox_balancing::WorkerLoad {
+        avg_processing_ms: load.avg_processing_time,
+        success_rate: load.success_rate,
+        cpu_percent: load.cpu_usage,
+        memory_percent: load.memory_usage,
+        pending_messages: load.pending_messages as f64,
+        health: if load.healthy { load.success_rate } else { 0.0 },
+    })
+}
+
 /// What is known of the workers over time.
 pub struct Fleet {
     config: PlacementConfig,
@@ -90,7 +102,7 @@ impl Fleet {
                 // A heartbeat that is gone (a Redis that lost it) will be back with the next one.
                 members.heartbeats_ms.get(id)?;
                 let leaving = load.draining || record.status == ServiceStatus::Shutdown;
-                let score = self.score(load);
+                let score = score(&self.config.score, load);
                 let alive = Alive {
                     incarnation: load.incarnation.clone(),
                     faults: record.capabilities,
@@ -106,17 +118,6 @@ impl Fleet {
                 Some((id.clone(), alive))
             })
             .collect()
-    }
-
-    fn score(&self, load: &WorkerLoad) -> Score {
-        self.config.score.score(&vtox_balancing::WorkerLoad {
-            avg_processing_ms: load.avg_processing_time,
-            success_rate: load.success_rate,
-            cpu_percent: load.cpu_usage,
-            memory_percent: load.memory_usage,
-            pending_messages: load.pending_messages as f64,
-            health: if load.healthy { load.success_rate } else { 0.0 },
-        })
     }
 
     /// The same workers for the placer. Those that are there before the cluster has `started` are no newcomers; those that
@@ -207,7 +208,7 @@ mod tests {
             "uptime": 0.0, "last_updated": 0.0, "healthy": true, "cores": 2.0}"#;
         let load: WorkerLoad = serde_json::from_str(text).unwrap();
         let faults = faults.parse().unwrap();
-        let score = fleet().score(&load);
+        let score = score(&PlacementConfig::default().score, &load);
         Alive {
             incarnation: "i".into(),
             faults,

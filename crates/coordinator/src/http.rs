@@ -12,23 +12,25 @@ use serde_json::{Value, json};
 use vtox_registry::{Placement, Registry};
 use vtox_service_kit::{Service, clock};
 
+use crate::tasks::Tasks;
 use crate::view::Views;
 
 #[derive(Clone)]
 struct Api {
     service: Arc<Service>,
     views: Views,
+    tasks: Arc<Tasks>,
     started: std::time::Instant,
 }
 
 /// The routes of the coordinator.
-pub fn routes(service: Arc<Service>, views: Views) -> Router {
+pub fn routes(service: Arc<Service>, views: Views, tasks: Arc<Tasks>) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/workers", get(workers))
         .route("/assignments", get(assignments))
         .route("/explain", get(explain))
-        .with_state(Api { service, views, started: std::time::Instant::now() })
+        .with_state(Api { service, views, tasks, started: std::time::Instant::now() })
 }
 
 async fn status(State(api): State<Api>) -> Result<Json<Value>, Response> {
@@ -49,7 +51,7 @@ async fn status(State(api): State<Api>) -> Result<Json<Value>, Response> {
         "current_queue_length": view.backlog_entries,
         "total_workers": members.loads.len(),
         "healthy_workers": view.scores.values().filter(|s| s.is_healthy()).count(),
-        "load_balance_strategy": "smart",
+        "load_balance_strategy": api.tasks.routing().strategy.name(),
         "worst_deviation": view.worst_deviation,
         "unplaced": view.unplaced,
         "hold": view.hold,

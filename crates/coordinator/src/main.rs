@@ -1,11 +1,12 @@
-//! The control plane: elects a leader, scores workers, places partitions on them and notices death. It never touches
-//! signal blocks; while it is away, workers keep what they own.
+//! The control plane: elects a leader, scores workers, places partitions on them and notices death, and routes
+//! diagnosis on demand. It never touches signal blocks on the stream; while it is away, workers keep what they own.
 
 mod fleet;
 mod http;
 mod lanes;
 mod leader;
 mod metrics;
+mod tasks;
 mod view;
 
 use std::process::ExitCode;
@@ -32,6 +33,9 @@ async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
     });
     let metrics = metrics::Metrics::register(&service.metrics)?;
     service.lifecycle.spawn_vital("leader", leader::run(service.clone(), views.clone(), metrics));
+    let tasks = tasks::Tasks::open(&service).await?;
+    let registry = vtox_registry::Registry::new(service.redis.control.clone());
+    service.lifecycle.spawn_vital("tasks", tasks.clone().follow(registry, service.lifecycle.clone()));
     service.readiness.ready();
-    Ok(http::routes(service, views))
+    Ok(http::routes(service, views, tasks.clone()).merge(tasks::routes(tasks)))
 }

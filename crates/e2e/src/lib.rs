@@ -5,6 +5,7 @@ pub mod credentials;
 mod cluster;
 mod load;
 mod proxy;
+pub mod tasks;
 
 pub use cluster::{Cluster, Process, eventually, program};
 pub use load::{Fleet, Load, ids};

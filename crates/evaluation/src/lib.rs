@@ -1,12 +1,10 @@
 //! Measured recordings and simulated windows: diagnosing them, and scoring the verdicts against the truth.
 //!
-//! [`records`] reads a manifest, [`read_csv`] a table of one measurement; both give blocks as vehicles send them.
+//! [`records`] reads a manifest and gives blocks as vehicles send them.
 //! [`evaluate`] takes recordings through the same steps as the stream and counts; [`simulated`] does it with windows whose
 //! truth is known. Labels never reach a detector: a [`Recording`] keeps its [`Truth`] and its [`Measurement`] apart, and what is
 //! diagnosed is the measurement, which has no place for a label, a name or a note.
 
-mod columns;
-mod csv_file;
 mod evaluation;
 mod held_out;
 mod layout;
@@ -26,8 +24,6 @@ use std::path::Path;
 
 use vtox_diagnosis::Thresholds;
 
-pub use columns::reading_value;
-pub use csv_file::{CsvError, read_csv};
 pub use evaluation::{Confused, EarlyLife, Evaluation, Unreadable};
 pub use held_out::HeldOut;
 pub use manifest::{ManifestError, Record, RecordError, records};

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use vtox_protocol::codec::{BlockError, decode_csv};
+use vtox_protocol::headers::{Column, columns, reading};
 use vtox_protocol::{Channel, Quantity, SignalBlock};
 
-use crate::columns::{Column, columns, reading};
-use crate::csv_file::{CsvError, read_csv};
 use crate::layout::Layout;
 use crate::motor::{number, profile};
 use crate::npy::{NpyError, read_npy};
@@ -50,7 +50,7 @@ pub enum ManifestError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: CsvError,
+        source: BlockError,
     },
     /// The array does not have the shape the manifest describes.
     #[error(
@@ -198,7 +198,7 @@ impl Record {
     }
 
     fn table(&self, path: &Path) -> Result<SignalBlock, ManifestError> {
-        read_csv(read(path)?.as_slice(), self.rate_hz())
+        decode_csv(&read(path)?, self.rate_hz())
             .map_err(|source| ManifestError::Csv { path: path.to_owned(), source })
     }
 

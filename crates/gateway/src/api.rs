@@ -19,6 +19,7 @@ use crate::door::limits::Buckets;
 use crate::metrics::Metrics;
 use crate::motors::Known;
 use crate::queries::Index;
+use crate::tasks::Coordinators;
 
 /// What the handlers share.
 pub struct Api {
@@ -34,6 +35,8 @@ pub struct Api {
     pub views: Views,
     /// Reads services.
     pub registry: Registry,
+    /// Where tasks go.
+    pub coordinators: Coordinators,
     /// Whether messages are accepted.
     pub admission: watch::Sender<Admission>,
     /// Metrics.
@@ -81,6 +84,10 @@ impl Api {
             janitor: Janitor::new(redis.control.clone()),
             views: Views::new(redis.control.clone()),
             registry: Registry::new(redis.control.clone()),
+            coordinators: Coordinators::open(
+                Registry::new(redis.control.clone()),
+                settings.coordinator.worker_lease_ms,
+            )?,
             admission: watch::Sender::new(Admission::Unavailable("starting".to_owned())),
             metrics: Metrics::register(&service.metrics)?,
             clock,

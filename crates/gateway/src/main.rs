@@ -18,6 +18,7 @@ mod queries;
 mod reply;
 mod routes;
 mod schema;
+mod tasks;
 
 use std::process::ExitCode;
 use std::sync::Arc;

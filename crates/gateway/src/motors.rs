@@ -54,11 +54,15 @@ impl Known {
         Self { store, snapshot: watch::Sender::default() }
     }
 
-    /// The profile that goes with the messages of a vehicle, JSON.
-    pub fn of(&self, vehicle: &VehicleId) -> Option<String> {
+    /// What is known of the motor of a vehicle.
+    pub fn profile_of(&self, vehicle: &VehicleId) -> Option<MotorProfile> {
         let snapshot = self.snapshot.borrow().clone();
-        let motor = snapshot.vehicles.get(vehicle)?;
-        serde_json::to_string(&snapshot.effective(motor)).ok()
+        Some(snapshot.effective(snapshot.vehicles.get(vehicle)?))
+    }
+
+    /// The same as it goes with the messages of the vehicle, JSON.
+    pub fn of(&self, vehicle: &VehicleId) -> Option<String> {
+        serde_json::to_string(&self.profile_of(vehicle)?).ok()
     }
 
     /// Reads what has changed.

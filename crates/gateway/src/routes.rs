@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::Api;
 use crate::door::{headers, linger, log, session};
 use crate::reply::{self, Code, Refusal};
-use crate::{cluster, ingest, login, motors, openapi, queries};
+use crate::{cluster, ingest, login, motors, openapi, queries, tasks};
 
 const PREFIX: &str = "/api/v1/diagnosis-stream";
 
@@ -30,20 +30,30 @@ pub fn described() -> OpenApiRouter<Arc<Api>> {
         .merge(motors::routes())
 }
 
+/// Diagnosis on demand: it takes long, and must not keep messages out.
+fn described_tasks() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .nest(PREFIX, tasks::seeds_routes())
+        .merge(tasks::seeds_routes())
+        .merge(tasks::routes())
+}
+
 /// All routes.
 pub fn routes(api: Arc<Api>) -> anyhow::Result<Router> {
     let settings = &api.service.settings.gateway;
     // Over the limit a request is refused at once instead of queueing.
-    let shed = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(|_| async {
-            Refusal::new(Code::Overload, "too many requests at once; try again in a moment")
-        }))
-        .layer(LoadShedLayer::new())
-        .layer(GlobalConcurrencyLimitLayer::new(settings.max_in_flight));
-    let (router, mut document) = described().split_for_parts();
+    let shed = || {
+        ServiceBuilder::new()
+            .layer(HandleErrorLayer::new(|_| async {
+                Refusal::new(Code::Overload, "too many requests at once; try again in a moment")
+            }))
+            .layer(LoadShedLayer::new())
+            .layer(GlobalConcurrencyLimitLayer::new(settings.max_in_flight))
+    };
+    let both = described().layer(shed()).merge(described_tasks().layer(shed()));
+    let (router, mut document) = both.split_for_parts();
     openapi::complete(&mut document);
     let router = router
-        .layer(shed)
         .merge(openapi::routes(&document)?)
         .fallback(|| async {
             Refusal::new(Code::NotFound, "no such path; GET / and /docs list what there is")

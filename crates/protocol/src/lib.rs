@@ -4,7 +4,9 @@
 
 pub mod bearings;
 pub mod codec;
+pub mod headers;
 pub mod keys;
+pub mod task;
 pub mod timestamp;
 pub mod token;
 

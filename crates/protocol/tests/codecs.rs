@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use vtox_protocol::codec::{BlockError, decode_binary, decode_json, encode_binary, encode_json};
+use vtox_protocol::codec::{BlockError, decode_binary, decode_csv, decode_json, encode_binary, encode_json};
 use vtox_protocol::{Channel, EntryId, MotorProfile, Quantity, SignalBlock, decode_entry};
 
 fn content(json: &str) -> String {
@@ -205,6 +205,37 @@ proptest! {
         let mut back = decode_json(json.to_string().as_bytes()).unwrap();
         back.channels.sort_by_key(|c| c.quantity);
         prop_assert_eq!(back, block);
+    }
+
+    #[test]
+    fn csv_round_trips(block in any_block(), separator in prop::sample::select(&[",", ";", "\t"][..])) {
+        let rows = block.channels.iter().map(|c| c.samples.len()).min().unwrap();
+        let cells = |row: usize| block.channels.iter().map(move |c| c.samples[row].to_string());
+        let names = block.channels.iter().map(|c| format!("\"{}\"", c.quantity.name()));
+        let mut text = format!("\u{feff}{}\r\n", names.collect::<Vec<_>>().join(separator));
+        for row in 0..rows {
+            text.push_str(&(cells(row).collect::<Vec<_>>().join(separator) + "\r\n"));
+        }
+        let back = decode_csv(text.as_bytes(), Some(8000.0)).unwrap();
+        prop_assert_eq!(back.channels.len(), block.channels.len());
+        for (channel, back) in block.channels.iter().zip(&back.channels) {
+            prop_assert_eq!(channel.quantity, back.quantity);
+            prop_assert_eq!(&channel.samples[..rows], &back.samples[..]);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_table_or_refused(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        cells in prop::collection::vec(prop::sample::select(&["Ia", "rpm", "time", ",", ";", "\n", "\"", "1.5", "-2e9", "nan", "\t", ""][..]), 0..80),
+    ) {
+        for text in [bytes, cells.concat().into_bytes()] {
+            if let Ok(block) = decode_csv(&text, Some(1.0)) {
+                prop_assert!(block.channels.iter().all(|c| c.samples.iter().all(|s| s.is_finite())));
+                prop_assert!(!block.channels.is_empty() || !block.readings.is_empty());
+                prop_assert!(decode_binary(&encode_binary(&block)).is_ok());
+            }
+        }
     }
 
     #[test]

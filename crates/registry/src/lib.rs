@@ -6,12 +6,14 @@
 mod lease;
 mod motors;
 mod placement;
+mod routing;
 mod services;
 mod watch;
 
 pub use lease::{Holder, Lease};
 pub use motors::Motors;
 pub use placement::{Placement, watch_placement};
+pub use routing::RoutingStore;
 pub use services::{Members, Registry};
 pub use watch::watch_members;
 

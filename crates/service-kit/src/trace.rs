@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use axum::http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-const TRACEPARENT: &str = "traceparent";
+/// Header and field that carries it.
+pub const TRACEPARENT: &str = "traceparent";
 
 /// Makes `span` a child of the span that `traceparent` names.
 pub fn continue_from(span: &Span, traceparent: &str) {
@@ -15,6 +17,13 @@ pub fn continue_from(span: &Span, traceparent: &str) {
     if let Err(error) = span.set_parent(TraceContextPropagator::new().extract(&carrier)) {
         tracing::debug!(%error, "a trace cannot be continued");
     }
+}
+
+/// The W3C trace context in the headers of a request, if it is one.
+pub fn of_headers(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
+    let shaped = text.len() == 55 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    shaped.then(|| text.to_owned())
 }
 
 /// The trace context of a span; none while no traces are exported.

@@ -1,7 +1,7 @@
 //! What a worker did, for its heartbeat, its metrics and the stream of processing times.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,7 @@ pub struct Done {
 pub struct Stats {
     inner: Mutex<Inner>,
     reads_work: AtomicBool,
+    on_demand: Arc<AtomicU32>,
     results: IntCounterVec,
     verdicts: IntCounterVec,
     dead_letters: IntCounterVec,
@@ -66,8 +67,17 @@ pub struct Summary {
     pub failing_partitions: u32,
     /// Mean time from reading an entry to its commit, ms.
     pub mean_processing_ms: f64,
-    /// Batches being worked on.
+    /// Batches and diagnoses on demand being worked on.
     pub in_flight: u32,
+}
+
+/// A diagnosis on demand, counted until it is dropped.
+pub struct OnDemand(Arc<AtomicU32>);
+
+impl Drop for OnDemand {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Lanes whose last try failed.
@@ -100,6 +110,7 @@ impl Stats {
                 in_flight: 0,
             }),
             reads_work: AtomicBool::new(true),
+            on_demand: Arc::default(),
             results: added(registry, by_fault("worker_results_total", "Results committed."))?,
             verdicts: added(
                 registry,
@@ -135,6 +146,12 @@ impl Stats {
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A diagnosis on demand arrived.
+    pub fn on_demand(&self) -> OnDemand {
+        self.on_demand.fetch_add(1, Ordering::Relaxed);
+        OnDemand(self.on_demand.clone())
     }
 
     /// A batch was begun.
@@ -221,7 +238,7 @@ impl Stats {
             success_rate: if tried == 0 { 1.0 } else { (tried - failing) as f64 / tried as f64 },
             failing_partitions: partitions.len() as u32,
             mean_processing_ms: inner.mean_processing_ms,
-            in_flight: inner.in_flight,
+            in_flight: inner.in_flight + self.on_demand.load(Ordering::Relaxed),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 use vtox_diagnosis::Thresholds;
 use vtox_protocol::keys::{Partition, Topology};
 use vtox_protocol::{FaultSet, WorkerLoad};
@@ -42,6 +42,8 @@ pub struct Work {
     pub clock: RedisClock,
     /// Threads for diagnosis.
     pub threads: Arc<Semaphore>,
+    /// How many of them diagnosis on demand may have: one is left for the stream where there is more than one.
+    threads_on_demand: Arc<Semaphore>,
     /// Held for reading by every batch, for writing by a suspect entry: it runs alone in the process.
     pub isolation: RwLock<()>,
     /// What was done.
@@ -78,6 +80,7 @@ impl Work {
             redis: service.redis.clone(),
             clock,
             threads: Arc::new(Semaphore::new(threads)),
+            threads_on_demand: Arc::new(Semaphore::new((threads - 1).max(1))),
             isolation: RwLock::default(),
             stats: Stats::register(&service.metrics)?,
             lifecycle: service.lifecycle.clone(),
@@ -87,6 +90,12 @@ impl Work {
             thresholds: Arc::new(service.settings.diagnosis.read().context("thresholds in [diagnosis]")?),
             settings,
         }))
+    }
+
+    /// A thread for a diagnosis on demand; none when the worker stops.
+    pub async fn permits(&self) -> Option<[OwnedSemaphorePermit; 2]> {
+        let on_demand = self.threads_on_demand.clone().acquire_owned().await.ok()?;
+        Some([on_demand, self.threads.clone().acquire_owned().await.ok()?])
     }
 
     /// Adds an inbox, or finds the one that is there.

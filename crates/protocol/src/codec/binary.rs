@@ -128,8 +128,8 @@ pub fn decode_binary(bytes: &[u8]) -> Result<SignalBlock, BlockError> {
             out.channels.push(channel.into_channel(quantity)?);
         }
     }
-    if out.channels.is_empty() {
-        return Err(BlockError::content("no known channel"));
+    if out.channels.is_empty() && out.readings.is_empty() {
+        return Err(BlockError::content("no known channel and no known reading"));
     }
     if out.sample_count() > MAX_SAMPLES {
         return Err(BlockError::Content(format!("more than {MAX_SAMPLES} samples; send shorter blocks")));

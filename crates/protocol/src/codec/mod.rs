@@ -1,11 +1,13 @@
-//! The three forms of a signal block on the wire: rows and columns in JSON, and MessagePack.
+//! The forms of a signal block on the wire: rows and columns in JSON, MessagePack, and CSV.
 
 mod binary;
 mod columns;
+mod csv;
 mod json;
 mod rows;
 
 pub use binary::{decode_binary, encode_binary};
+pub use csv::decode_csv;
 pub use json::{decode_json, encode_json};
 
 /// Why a text or bytes are no signal block.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use config::{Config, File, FileFormat};
 pub use sections::{
-    Auth, Bridge, Cluster, Coordinator, Gateway, LogFormat, Mode, Monitor, Redis, Section, Settings,
+    Auth, Bridge, Cluster, Coordinator, Gateway, LogFormat, Mode, Monitor, Redis, Section, Settings, Tasks,
     Telemetry, Worker,
 };
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vtox_balancing::PlacementConfig;
+use vtox_balancing::routing::{RoutingConfig, Strategy};
 use vtox_protocol::keys::{MAX_PARTITIONS, Topology};
 use vtox_protocol::{FaultSet, FaultType};
 use vtox_streams::Durability;
@@ -53,6 +54,7 @@ pub struct Settings {
     pub auth: Auth,
     pub coordinator: Coordinator,
     pub placement: PlacementConfig,
+    pub tasks: Tasks,
     pub worker: Worker,
     pub monitor: Monitor,
     pub bridge: Bridge,
@@ -176,6 +178,17 @@ pub struct Coordinator {
     pub worker_lease_ms: u64,
     pub handover_deadline_ms: u64,
     pub forget_after_s: u64,
+}
+
+/// Section `tasks`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Tasks {
+    pub strategy: Strategy,
+    pub per_core: f64,
+    pub queue: usize,
+    pub routing: RoutingConfig,
 }
 
 /// Section `worker`.
@@ -328,6 +341,11 @@ impl Settings {
         check(self.coordinator.leader_lease_ms >= 500, "coordinator.leader_lease_ms is below 500")?;
         check(self.coordinator.worker_lease_ms >= 1000, "coordinator.worker_lease_ms is below 1000")?;
         self.placement.validate().map_err(|error| error.to_string())?;
+        check(
+            self.tasks.per_core.is_finite() && self.tasks.per_core > 0.0,
+            "tasks.per_core must be a number above 0, such as 2",
+        )?;
+        self.tasks.routing.validate().map_err(|error| format!("tasks.routing: {error}"))?;
         check(self.monitor.interval_s > 0, "monitor.interval_s is 0; at least 1")?;
         check(self.bridge.client_queue_frames > 0, "bridge.client_queue_frames is 0; at least 1")?;
         check(self.shutdown_deadline_s > 0, "shutdown_deadline_s is 0; at least 1")

@@ -1,18 +1,21 @@
 //! Which quantity a column or reading of somebody else's is, and in which unit.
 
-use vtox_protocol::Quantity;
+use crate::{Quantity, is_time_alias};
 
 /// A column as it is understood: physical value in the quantity's own unit = raw x `factor` + `offset`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Column {
-    pub(crate) quantity: Quantity,
-    pub(crate) factor: f64,
-    pub(crate) offset: f64,
+pub struct Column {
+    /// What it is.
+    pub quantity: Quantity,
+    /// Factor to the unit of the quantity.
+    pub factor: f64,
+    /// Offset in the unit of the quantity.
+    pub offset: f64,
 }
 
 /// The quantities of columns, in their order: by name, and where a name says only the kind (`current_1`, `vibration_de`) by the
 /// first place of its kind that is free. None for what is not known, not needed, or in a unit that cannot be converted.
-pub(crate) fn columns<'a>(
+pub fn columns<'a>(
     names_and_units: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
 ) -> Vec<Option<Column>> {
     let mut taken = Vec::new();
@@ -30,8 +33,20 @@ pub(crate) fn columns<'a>(
         .collect()
 }
 
+/// Unit of a time column, s; None for other columns.
+pub fn time_unit_s(name: &str) -> Option<f64> {
+    let name = name.trim_start_matches('\u{feff}').trim();
+    let lower = name.to_lowercase();
+    match lower.replace([' ', '(', '[', ')', ']', '_'], "").as_str() {
+        "t" | "ts" | "time" | "times" | "timesec" | "seconds" => Some(1.0),
+        "timems" | "tms" => Some(1e-3),
+        "timeus" | "tus" => Some(1e-6),
+        _ => is_time_alias(name).then_some(1.0),
+    }
+}
+
 /// A single column or reading, whose name may end in its unit as in `leakage_current_ma`.
-pub(crate) fn reading(name: &str) -> Option<Column> {
+pub fn reading(name: &str) -> Option<Column> {
     let plain = columns([(name, None)]).pop()??;
     let suffix = name.rsplit_once('_').map(|(_, unit)| unit);
     // `phase_a` ends in a phase, not in amperes.
@@ -140,7 +155,7 @@ fn axis(tokens: &[&str]) -> Option<usize> {
 
 /// Factor and offset from a unit to the quantity's own. None where a unit that matters is not known; currents, voltages and
 /// vibrations of unknown units are taken as they are, since they are judged by ratios.
-pub(crate) fn conversion(quantity: Quantity, unit: Option<&str>) -> Option<(f64, f64)> {
+pub fn conversion(quantity: Quantity, unit: Option<&str>) -> Option<(f64, f64)> {
     let Some(unit) = unit.map(str::trim).filter(|u| !u.is_empty()) else { return Some((1.0, 0.0)) };
     let unit =
         unit.replace(['µ', 'μ'], "u").replace(['Ω', 'Ω'], "ohm").replace('²', "2").replace(['^', ' '], "");
