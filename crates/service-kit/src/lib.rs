@@ -8,6 +8,7 @@ pub mod service;
 pub mod telemetry;
 pub mod trace;
 
+mod certificate;
 mod connections;
 mod lifecycle;
 mod member;
