@@ -36,6 +36,8 @@ pub const WORKER_LOADS: &str = "vtox:coordinator:worker_loads";
 pub const ASSIGNMENTS: &str = "vtox:coordinator:assignments";
 /// Hash of the workers that are to be drained, worker id to epoch ms on Redis' clock.
 pub const DRAINING: &str = "vtox:coordinator:draining";
+/// Hash of the operators' switches, and the supervisor of the workers.
+pub const SWITCHES: &str = "vtox:switches";
 /// Lease of the coordinator that leads, `term:coordinator id`.
 pub const LEADER: &str = "vtox:coordinator:leader";
 /// Counter of terms.

@@ -6,11 +6,13 @@
 mod lease;
 mod placement;
 mod services;
+mod switches;
 mod watch;
 
 pub use lease::{Holder, Lease};
 pub use placement::{Placement, watch_placement};
 pub use services::{Members, Registry};
+pub use switches::{SUPERVISOR_LEASE, Switchboard, watch_switches};
 pub use watch::watch_members;
 
 /// What can go wrong.
