@@ -8,7 +8,7 @@ use vtox_streams::views::Memory;
 
 use crate::api::Api;
 use crate::durability;
-use crate::reply::Refusal;
+use crate::reply::{Code, Refusal};
 
 /// Whether messages are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,8 @@ impl Admission {
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Open => None,
-            Self::Backlog(why) => Some(Refusal::backlog(why)),
-            Self::Unavailable(why) => Some(Refusal::unavailable("redis", why)),
+            Self::Backlog(why) => Some(Refusal::new(Code::Backlog, why)),
+            Self::Unavailable(why) => Some(Refusal::new(Code::Redis, why)),
         }
     }
 }

@@ -1,31 +1,24 @@
-//! The routes, and what their handlers share.
+//! What the handlers share.
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use axum::Router;
-use axum::error_handling::HandleErrorLayer;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use tokio::sync::watch;
-use tower::ServiceBuilder;
-use tower::limit::GlobalConcurrencyLimitLayer;
-use tower::load_shed::LoadShedLayer;
+use tokio::sync::{Semaphore, watch};
+use vtox_auth::Authenticator;
 use vtox_protocol::keys::Topology;
-use vtox_registry::Registry;
+use vtox_registry::{Motors, Registry};
 use vtox_service_kit::{RedisClock, Service};
 use vtox_streams::views::Views;
 use vtox_streams::{Durability, Janitor, Publisher, topology};
 
 use crate::admission::Admission;
+use crate::door::body::Budget;
+use crate::door::limits::Buckets;
 use crate::metrics::Metrics;
-use crate::reply::Refusal;
-use crate::{cluster, ingest, queries};
+use crate::motors::Known;
+use crate::queries::Index;
 
 /// What the handlers share.
 pub struct Api {
@@ -49,6 +42,20 @@ pub struct Api {
     pub clock: RedisClock,
     /// When the gateway started.
     pub started: Instant,
+    /// Who calls.
+    pub auth: Arc<Authenticator>,
+    /// What is known of the motors.
+    pub motors: Known,
+    /// Which vehicles there are.
+    pub index: Index,
+    /// Memory that bodies may take.
+    pub bodies: Budget,
+    /// Places for decoding large bodies.
+    pub decoders: Arc<Semaphore>,
+    /// How often a vehicle may send.
+    pub vehicle_buckets: Buckets,
+    /// How often a key or user may call.
+    pub key_buckets: Buckets,
 }
 
 impl Api {
@@ -78,63 +85,45 @@ impl Api {
             metrics: Metrics::register(&service.metrics)?,
             clock,
             started: Instant::now(),
+            auth: authenticator(&service).await?,
+            motors: Known::new(Motors::new(redis.control.clone())),
+            index: Index::default(),
+            bodies: Budget::new(settings.gateway.bodies_limit_bytes),
+            decoders: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            )),
+            vehicle_buckets: Buckets::new(
+                "vehicle",
+                settings.gateway.rate_per_vehicle,
+                settings.gateway.rate_per_vehicle_burst,
+            ),
+            key_buckets: Buckets::new(
+                "key",
+                settings.gateway.rate_per_key,
+                settings.gateway.rate_per_key_burst,
+            ),
             service,
         }))
     }
-}
 
-impl Api {
     /// The topology as of the last look.
     pub fn topology(&self) -> Topology {
         self.topology.borrow().clone()
     }
 }
 
-const PREFIX: &str = "/api/v1/diagnosis-stream";
-
-/// All routes of the gateway.
-pub fn routes(api: Arc<Api>) -> Router {
-    let settings = &api.service.settings.gateway;
-    // Over the limit a request is refused at once instead of queueing.
-    let limits = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(|_| async {
-            Refusal::unavailable("overload", "too many requests at once; try again in a moment")
-        }))
-        .layer(LoadShedLayer::new())
-        .layer(GlobalConcurrencyLimitLayer::new(settings.max_in_flight));
-    let ingest = Router::new()
-        .route("/vehicles/{vehicle_id}/data", post(ingest::accept))
-        .route("/simulator/vehicles/{vehicle_id}/data", post(ingest::accept_simulated))
-        .layer(DefaultBodyLimit::max(settings.body_limit_bytes))
-        .layer(limits);
-    let queries = Router::new()
-        .route("/vehicles/{vehicle_id}/health", get(queries::health))
-        .route("/vehicles/{vehicle_id}/diagnosis-history", get(queries::history))
-        .route("/alerts/critical", get(queries::alerts))
-        .route("/system/performance", get(queries::performance))
-        .route("/system/status", get(queries::system_status))
-        .route("/fault-types", get(queries::fault_types))
-        .route("/fleet/overview", get(queries::fleet));
-    Router::new()
-        .nest(PREFIX, ingest.merge(queries))
-        .route("/", get(cluster::root))
-        .route("/api/v1/cluster/status", get(cluster::status))
-        .fallback(|| async {
-            Refusal::bad(StatusCode::NOT_FOUND, "route", "no such path; GET / lists what there is")
-        })
-        .method_not_allowed_fallback(|| async {
-            Refusal::bad(StatusCode::METHOD_NOT_ALLOWED, "method", "this path does not take this method")
-        })
-        .layer(middleware::from_fn_with_state(api.clone(), count))
-        .with_state(api)
-}
-
-async fn count(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    api.metrics.calls.inc();
-    let peer = request.extensions().get::<axum::extract::ConnectInfo<SocketAddr>>().map(|c| c.0);
-    let (method, path_length) = (request.method().clone(), request.uri().path().len());
-    let response = next.run(request).await.into_response();
-    // Without the path: it names the vehicle.
-    tracing::debug!(%method, path_length, ?peer, status = response.status().as_u16(), "answered");
-    response
+/// Reads keys and credentials, as the settings say.
+async fn authenticator(service: &Service) -> anyhow::Result<Arc<Authenticator>> {
+    let settings = &service.settings.auth;
+    settings.check(service.settings.mode)?;
+    let options = vtox_auth::Options {
+        keys_dir: (!settings.keys_dir.is_empty()).then(|| PathBuf::from(&settings.keys_dir)),
+        signing_kid: (!settings.signing_kid.is_empty()).then(|| settings.signing_kid.clone()),
+        expected: vtox_auth::Expected {
+            audience: settings.audience.clone(),
+            issuer: (!settings.issuer.is_empty()).then(|| settings.issuer.clone()),
+        },
+        token_lifetime_s: settings.token_lifetime_s,
+    };
+    Ok(Authenticator::open(options, service.redis.control.clone()).await?)
 }

@@ -1,13 +1,22 @@
 //! The one public entrance: validates, limits and accepts signal blocks, and answers queries. It analyses nothing.
 
+#![expect(unused_qualifications, reason = "utoipa's macros write them")]
+
 mod admission;
 mod api;
 mod cluster;
+mod door;
 mod durability;
 mod ingest;
+mod input;
+mod login;
 mod metrics;
+mod motors;
+mod openapi;
 mod queries;
 mod reply;
+mod routes;
+mod schema;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,5 +42,11 @@ async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
     );
     let api = api::Api::open(service.clone(), clock).await?;
     service.lifecycle.spawn_vital("admission", admission::watch(api.clone()));
-    Ok(api::routes(api))
+    service.lifecycle.spawn_vital("motors", motors::watch(api.clone()));
+    let (auth, soft) = (api.auth.clone(), service.lifecycle.soft.clone());
+    service.lifecycle.spawn_vital("credentials", async move {
+        auth.watch(soft).await;
+        Ok(())
+    });
+    routes::routes(api)
 }

@@ -23,6 +23,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// Calls of all kinds.
     pub calls: IntCounter,
+    /// The same by path, method and status.
+    pub requests: IntCounterVec,
 }
 
 impl Metrics {
@@ -59,6 +61,16 @@ impl Metrics {
             )?,
             in_flight: added(registry, IntGauge::new("gateway_in_flight", "Messages being worked on."))?,
             calls: added(registry, IntCounter::new("gateway_calls_total", "Calls of the API."))?,
+            requests: added(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "gateway_requests_total",
+                        "Requests by path as it is in the routes, and status.",
+                    ),
+                    &["path", "method", "status"],
+                ),
+            )?,
         })
     }
 }

@@ -1,57 +1,146 @@
-//! Answers that are not success: `{"detail": "..."}` as existing clients read them.
+//! Answers that are not success. New endpoints answer problem details (RFC 9457), those of existing clients
+//! `{"detail": ...}` with the same information.
+
+mod code;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use code::Code;
 
 /// A refusal.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Refusal {
-    status: StatusCode,
-    detail: String,
-    retry_after_s: Option<u32>,
-    /// Short name of the reason, for metrics.
-    pub reason: &'static str,
+    /// What kind.
+    pub code: Code,
+    /// What was wrong with this request.
+    pub detail: String,
+    /// When to try again.
+    pub retry_after_s: Option<u64>,
 }
 
 impl Refusal {
-    /// The request is wrong; `detail` names the fix.
-    pub fn bad(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), retry_after_s: None, reason }
+    /// A refusal that says what was wrong with this request.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), retry_after_s: code.retry_after_s() }
     }
 
-    /// The backlog is at its mark.
-    pub fn backlog(detail: impl Into<String>) -> Self {
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        Self { status, detail: detail.into(), retry_after_s: Some(5), reason: "backlog" }
+    /// The same, with another time to try again.
+    pub fn after(self, seconds: u64) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
     }
+}
 
-    /// Redis does not answer or refuses.
-    pub fn unavailable(reason: &'static str, detail: impl Into<String>) -> Self {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self { status, detail: detail.into(), retry_after_s: Some(1), reason }
-    }
+/// Problem details (RFC 9457): what new endpoints answer instead of success.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// Names the kind of problem; under it the page of errors explains it.
+    #[serde(rename = "type")]
+    #[schema(example = "/docs/errors#invalid_vehicle_id")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: &'static str,
+    /// HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// What was wrong with this request.
+    pub detail: String,
+    /// Stable name of the kind.
+    pub code: &'static str,
+    /// What to do.
+    pub fix: &'static str,
+}
+
+/// What the endpoints of existing clients answer instead of success.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Detail {
+    /// What was wrong with this request.
+    pub detail: String,
+    /// Stable name of the kind of problem.
+    pub code: &'static str,
+    /// What to do.
+    pub fix: &'static str,
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(json!({"detail": self.detail}))).into_response();
+        let body = Problem {
+            kind: format!("/docs/errors#{}", self.code.name()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.name(),
+            fix: self.code.fix(),
+        };
+        let content_type = HeaderValue::from_static("application/problem+json");
+        let mut response =
+            (self.code.status(), [(header::CONTENT_TYPE, content_type)], Json(body)).into_response();
+        self.add_headers(&mut response);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl Refusal {
+    fn into_seeds_response(self) -> Response {
+        let body = Detail { detail: self.detail.clone(), code: self.code.name(), fix: self.code.fix() };
+        let mut response = (self.code.status(), Json(body)).into_response();
+        self.add_headers(&mut response);
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    fn add_headers(&self, response: &mut Response) {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response
+        if self.code.status() == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"vtox\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+    }
+}
+
+/// Whether existing clients call this path.
+pub fn is_seeds_path(path: &str) -> bool {
+    const EXACT: [&str; 4] = ["/", "/api/v1/cluster/status", "/api/v1/cluster/start", "/api/v1/cluster/stop"];
+    const UNDER: [&str; 4] = ["/api/v1/diagnosis-stream/", "/auth/", "/diagnosis/", "/ws/"];
+    EXACT.contains(&path) || UNDER.iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Gives refusals the shape that the clients of their path read.
+pub async fn shape(uri: Uri, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if !is_seeds_path(uri.path()) {
+        return response;
+    }
+    match response.extensions_mut().remove::<Refusal>() {
+        Some(refusal) => {
+            let mut shaped = refusal.into_seeds_response();
+            for (name, value) in response.headers() {
+                if !shaped.headers().contains_key(name) && name != header::CONTENT_LENGTH {
+                    shaped.headers_mut().insert(name, value.clone());
+                }
+            }
+            shaped
+        }
+        None => response,
     }
 }
 
 impl From<vtox_streams::StreamError> for Refusal {
     fn from(error: vtox_streams::StreamError) -> Self {
-        Self::unavailable("redis", format!("Redis does not answer this query: {error}"))
+        Self::new(Code::Redis, format!("Redis does not answer this query: {error}"))
     }
 }
 
 impl From<vtox_registry::RegistryError> for Refusal {
     fn from(error: vtox_registry::RegistryError) -> Self {
-        Self::unavailable("redis", error.to_string())
+        Self::new(Code::Redis, error.to_string())
     }
 }

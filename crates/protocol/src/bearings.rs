@@ -81,6 +81,17 @@ pub fn geometry(designation: &str) -> Option<BearingGeometry> {
     })
 }
 
+/// All bearings of the table by their designation.
+pub fn all() -> impl Iterator<Item = (String, BearingGeometry)> {
+    [(60, &SERIES_60[..]), (62, &SERIES_62), (63, &SERIES_63)].into_iter().flat_map(|(series, rows)| {
+        rows.iter().filter_map(move |row| {
+            let designation = format!("{series}{:02}", row.0);
+            let geometry = geometry(&designation)?;
+            Some((designation, geometry))
+        })
+    })
+}
+
 /// The basic designation, alone or after a maker's name.
 fn four_digits(designation: &str) -> Option<u16> {
     let text = designation.trim();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::codec::{BlockError, decode_binary, decode_json, encode_binary};
-use crate::{EntryId, FaultSet, MessageId, SignalBlock, VehicleId};
+use crate::{EntryId, FaultSet, MessageId, MotorProfile, SignalBlock, VehicleId};
 
 /// Value of `data_type` of every raw entry.
 pub const DATA_TYPE: &str = "motor_sensor_data";
@@ -21,6 +21,8 @@ pub struct RawEntry {
     pub payload: Payload,
     /// `metadata` as the producer sent it, JSON text.
     pub metadata: Option<String>,
+    /// What is known of the motor beforehand, JSON of a [`MotorProfile`].
+    pub motor: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
 }
@@ -55,6 +57,9 @@ impl RawEntry {
         fields.push(("metadata", self.metadata.as_deref().unwrap_or("{}").as_bytes()));
         fields.push(("data_type", DATA_TYPE.as_bytes()));
         fields.push(("message_id", self.message_id.as_str().as_bytes()));
+        if let Some(motor) = &self.motor {
+            fields.push(("motor", motor.as_bytes()));
+        }
         if let Some(trace) = &self.traceparent {
             fields.push(("traceparent", trace.as_bytes()));
         }
@@ -114,7 +119,7 @@ pub fn decode_entry(
         (None, None) => Err(BlockError::Syntax("field sensor_data is missing".to_owned())),
     };
     let block = match decoded {
-        Ok(block) => Ok(block),
+        Ok(block) => with_motor(block, fields),
         Err(BlockError::Content(reason)) => Err(reason),
         Err(e @ BlockError::Syntax(_)) => {
             return Err(Undecodable { vehicle_id: Some(vehicle_id), reason: e.to_string() });
@@ -127,6 +132,16 @@ pub fn decode_entry(
         block,
         traceparent: text("traceparent").map(str::to_owned),
     })
+}
+
+/// The block, with what the field `motor` says of the motor where the block itself says nothing.
+fn with_motor(mut block: SignalBlock, fields: &HashMap<String, Vec<u8>>) -> Result<SignalBlock, String> {
+    if let Some(motor) = fields.get("motor") {
+        let motor: MotorProfile =
+            serde_json::from_slice(motor).map_err(|e| format!("field motor is no motor profile: {e}"))?;
+        block.profile = Some(block.profile.unwrap_or_default().or(&motor));
+    }
+    Ok(block)
 }
 
 /// Identity of the message in a raw entry, also of one that cannot be decoded.
@@ -194,6 +209,19 @@ mod tests {
             assert!(reason.contains(&format!("field {name}:")), "{reason}");
         }
         assert!(Replay::from_fields(&fields(&replay[..2])).unwrap_err().contains("attempt is missing"));
+    }
+
+    #[test]
+    fn the_motor_of_an_entry_counts_where_its_block_says_nothing() {
+        let block = r#"{"data":[{"Ia":1}],"motor":{"pole_pairs":2}}"#;
+        let read = |motor: &str| {
+            let entry = fields(&[("vehicle_id", "V"), ("sensor_data", block), ("motor", motor)]);
+            decode_entry("s", EntryId::ZERO, &entry).unwrap().block
+        };
+        let profile = read(r#"{"pole_pairs":4,"rotor_bars":28}"#).unwrap().profile.unwrap();
+        assert_eq!((profile.pole_pairs, profile.rotor_bars), (Some(2), Some(28)));
+        assert!(read("{}").unwrap().profile.unwrap().rotor_bars.is_none());
+        assert!(read("x").unwrap_err().contains("field motor"));
     }
 
     #[test]

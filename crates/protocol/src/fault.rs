@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A motor fault VTOX diagnoses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FaultType {
     /// Inter-turn short circuit of the stator winding.

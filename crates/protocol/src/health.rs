@@ -8,6 +8,7 @@ use crate::{FaultType, Status, VehicleId};
 
 /// Latest result of one fault type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FaultState {
     /// Its verdict.
     pub status: Status,
@@ -23,6 +24,7 @@ pub struct FaultState {
 
 /// Overall state of a vehicle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OverallStatus {
     /// No warning.
@@ -52,6 +54,7 @@ impl OverallStatus {
 
 /// Faults by weight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FaultSummary {
     /// Fault types with verdict `fault`.
     pub critical_faults: Vec<FaultType>,
@@ -63,6 +66,7 @@ pub struct FaultSummary {
 
 /// Overall health as existing clients read it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OverallHealth {
     /// In one word.
     pub overall_status: OverallStatus,
@@ -78,6 +82,7 @@ pub struct OverallHealth {
 
 /// Health of a vehicle with what it rests on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VehicleHealth {
     /// Which vehicle.
     pub vehicle_id: VehicleId,

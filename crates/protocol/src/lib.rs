@@ -30,7 +30,7 @@ pub use fault::{FaultSet, FaultType, UnknownFaultType};
 pub use health::{FaultState, FaultSummary, OverallHealth, OverallStatus, VehicleHealth};
 pub use message::{EntryId, InvalidEntryId, MAX_MESSAGE_ID_BYTES, MessageId};
 pub use monitor::{FaultFlow, MonitorSnapshot, ThroughputSource};
-pub use profile::{BearingGeometry, MotorProfile, MotorType};
+pub use profile::{BearingGeometry, MotorProfile, MotorType, VehicleMotor};
 pub use quantity::{Quantity, TIME_ALIASES, is_time_alias};
 pub use result::{DiagnosisResult, MalformedResult, features, result_health_score};
 pub use service::{

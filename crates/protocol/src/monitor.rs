@@ -8,6 +8,7 @@ use crate::FaultType;
 
 /// Where a throughput figure comes from, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ThroughputSource {
     /// Flow measured by the workers' counters.
@@ -23,6 +24,7 @@ pub enum ThroughputSource {
 
 /// One fault type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FaultFlow {
     /// Entries not committed.
     pub lag: u64,

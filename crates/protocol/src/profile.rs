@@ -7,6 +7,7 @@ use crate::bearings;
 
 /// Kind of machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MotorType {
     /// Squirrel-cage induction motor.
@@ -20,6 +21,7 @@ pub enum MotorType {
 
 /// Motor profile. Everything is optional; a detector that lacks what it needs says so.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MotorProfile {
     /// Kind of machine.
@@ -54,6 +56,48 @@ pub struct MotorProfile {
 }
 
 impl MotorProfile {
+    /// Whether the figures can be those of a motor.
+    ///
+    /// # Errors
+    /// Which one cannot, and what is expected.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = [
+            ("rated_current_a", self.rated_current_a),
+            ("rated_voltage_v", self.rated_voltage_v),
+            ("rated_speed_rpm", self.rated_speed_rpm),
+            ("rated_frequency_hz", self.rated_frequency_hz),
+            ("insulation_class_c", self.insulation_class_c),
+            ("winding_capacitance_f", self.winding_capacitance_f),
+            ("bearing.element_diameter_mm", self.bearing.map(|b| b.element_diameter_mm)),
+            ("bearing.pitch_diameter_mm", self.bearing.map(|b| b.pitch_diameter_mm)),
+        ];
+        for (name, value) in positive {
+            if let Some(value) = value
+                && !(value.is_finite() && value > 0.0)
+            {
+                return Err(format!("{name} is {value}; a positive number is expected"));
+            }
+        }
+        for (name, count) in [
+            ("pole_pairs", self.pole_pairs.map(u16::from)),
+            ("rotor_bars", self.rotor_bars),
+            ("bearing.elements", self.bearing.map(|b| b.elements.into())),
+        ] {
+            if count == Some(0) {
+                return Err(format!("{name} is 0; at least 1 is expected"));
+            }
+        }
+        match self.bearing {
+            Some(b) if b.element_diameter_mm >= b.pitch_diameter_mm => {
+                Err("bearing.element_diameter_mm must be below bearing.pitch_diameter_mm".to_owned())
+            }
+            Some(b) if !(0.0..90.0).contains(&b.contact_angle_deg) => {
+                Err(format!("bearing.contact_angle_deg is {}; 0 to 90 is expected", b.contact_angle_deg))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What this profile says, and what `other` says of the rest.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
@@ -76,9 +120,22 @@ impl MotorProfile {
     }
 }
 
+/// What an operator says of the motor of a vehicle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct VehicleMotor {
+    /// Model whose fleet-wide defaults count where the profile says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What is known of this one.
+    pub profile: MotorProfile,
+}
+
 /// Geometry of a rolling-element bearing. Read from its dimensions, or from `{"designation": "6205-2RS"}` where
 /// [`bearings`](crate::bearings) has the bearing; written as dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(try_from = "WrittenBearing")]
 pub struct BearingGeometry {
     /// Number of rolling elements.

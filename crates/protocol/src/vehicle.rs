@@ -10,6 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 /// characters, no white space at its ends, no `/` and no `\`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, min_length = 1, max_length = 128))]
 pub struct VehicleId(String);
 
 /// Longest vehicle id, in bytes of UTF-8.

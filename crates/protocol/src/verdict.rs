@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Verdict of a detector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// No sign of the fault.
@@ -55,6 +56,7 @@ impl std::fmt::Display for Status {
 
 /// Severity zone in the sense of ISO 20816-1: A new, B unrestricted, C limited time, D damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the letters are the standard's names")]
 pub enum Severity {
     A,
@@ -77,6 +79,7 @@ impl Severity {
 
 /// One line of evidence: what was expected where, and what was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Evidence {
     /// What the line is, such as `BPFO x2` or `lower side band (1-2s)f0`.
     pub line: String,
@@ -97,6 +100,7 @@ pub struct Evidence {
 /// dashboards read: `time_series` has `time` and `values_*`, `frequency_spectrum` has `frequency`
 /// and `amplitude` or `amplitude_a|b|c`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Charts {
     /// Curves over time (s).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -108,6 +112,7 @@ pub struct Charts {
 
 /// Verdict of one detector on one block.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Verdict {
     /// The verdict.
     pub status: Status,

@@ -4,12 +4,14 @@
 //! written again with the next heartbeat, so a Redis that lost it recovers by itself.
 
 mod lease;
+mod motors;
 mod placement;
 mod services;
 mod switches;
 mod watch;
 
 pub use lease::{Holder, Lease};
+pub use motors::Motors;
 pub use placement::{Placement, watch_placement};
 pub use services::{Members, Registry};
 pub use switches::{SUPERVISOR_LEASE, Switchboard, watch_switches};

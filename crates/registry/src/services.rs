@@ -147,7 +147,9 @@ impl Registry {
 }
 
 /// The values of a hash that can be read; one broken record must not hide the others.
-fn readable<T: DeserializeOwned>(hash: BTreeMap<String, String>) -> impl Iterator<Item = (String, T)> {
+pub(crate) fn readable<T: DeserializeOwned>(
+    hash: BTreeMap<String, String>,
+) -> impl Iterator<Item = (String, T)> {
     hash.into_iter().filter_map(|(field, json)| match serde_json::from_str(&json) {
         Ok(value) => Some((field, value)),
         Err(error) => {

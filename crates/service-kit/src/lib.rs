@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod metrics;
+mod server;
 pub mod service;
 pub mod telemetry;
 pub mod trace;

@@ -19,6 +19,7 @@ use vtox_protocol::{FaultSet, ServiceRecord, ServiceStatus, ServiceType};
 use vtox_registry::Registry;
 
 use crate::config::{self, Settings};
+use crate::server::{self, Listening};
 use crate::{Connections, Lifecycle, Member, VERSION, clock, metrics, telemetry};
 
 /// Exit code for settings that cannot be used (EX_USAGE of sysexits).
@@ -230,7 +231,6 @@ async fn serve(
                     .into_response()
             }),
         );
-    let soft = service.lifecycle.soft.clone();
     // Until there are routes, a router of its own answers; the listener is shared, so no connection is refused.
     let early = operations.clone().fallback(|| async {
         (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "starting: waiting for Redis\n")
@@ -238,10 +238,19 @@ async fn serve(
     let dispatch = tower_service(early, operations, starting.clone());
     // The first look marks the initial value as seen.
     starting.borrow_and_update();
-    axum::serve(listener, dispatch.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move { soft.cancelled().await })
-        .await
-        .context("the HTTP server ended")
+    server::serve(listener, listening(&service), dispatch, service.lifecycle.soft.clone()).await
+}
+
+/// What the listener of a service allows; only the gateway's is open to the world.
+fn listening(service: &Service) -> Listening {
+    let gateway = &service.settings.gateway;
+    let tls = (service.kind == ServiceType::ApiGateway && !gateway.tls_certificate.is_empty())
+        .then(|| (gateway.tls_certificate.clone(), gateway.tls_key.clone()));
+    Listening {
+        max_connections: gateway.max_connections,
+        header_timeout: Duration::from_secs(gateway.header_timeout_s),
+        tls,
+    }
 }
 
 fn tower_service(early: Router, operations: Router, starting: watch::Receiver<Option<Router>>) -> Router {

@@ -46,7 +46,7 @@ pub use dead_letters::{DeadLetter, DeadLetters};
 pub use error::{Result, StreamError};
 pub use ownership::{Granted, Lane, Ownership, OwnershipRow};
 pub use planted::Bug;
-pub use publish::{Accepted, Durability, Publisher};
+pub use publish::{Claim, Durability, Published, Publisher};
 pub use read::{Entry, Reader};
 pub use replay::{Plan, Refusal, Replayed, Replays, RetriedFault, Retry, Selection};
 pub use replication::Replication;

@@ -24,13 +24,25 @@ pub enum Durability {
     Replicated,
 }
 
-/// A message that was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    /// Its entry.
-    pub entry: EntryId,
+/// Whose message it is, and what is in it: only the same sender may send the same content again under its id. Both are short
+/// digests without white space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Digest of the sender.
+    pub sender: String,
+    /// Digest of the content.
+    pub content: String,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// It was appended.
+    Appended(EntryId),
     /// It had been accepted before under the same id.
-    pub repeated: bool,
+    Repeated(EntryId),
+    /// Another message was accepted under the same id: nothing was appended.
+    Claimed(Claim),
 }
 
 /// Connections that may wait for replicas at the same time.
@@ -49,6 +61,9 @@ enum Path {
     /// `WAIT` speaks of its own connection only, so the append must be on it too.
     Dedicated(Box<Dedicated>),
 }
+
+/// Entry, 1 when it was there before, and the claim under which it was.
+type Answer = (String, u8, String);
 
 struct Dedicated {
     redis: Endpoint,
@@ -75,7 +90,7 @@ impl Dedicated {
 
     /// Appends, and waits until the replicas have it. `WAIT` covers what this connection wrote, and fails on a server
     /// that has become a replica since.
-    async fn append(&self, call: &ScriptInvocation<'_>) -> Result<(String, u8)> {
+    async fn append(&self, call: &ScriptInvocation<'_>) -> Result<Answer> {
         let _slot = self.slots.acquire().await.map_err(|e| StreamError::Refused(e.to_string()))?;
         let mut connection = self.take().await?;
         let appended = call.invoke_async(&mut connection).await;
@@ -130,23 +145,35 @@ impl Publisher {
         Self { script: planted::script(include_str!("scripts/publish.lua")), path, remember }
     }
 
-    /// Appends an entry to a partition. With `resent`, the message id is one the client may send
-    /// again, so it is looked up first and remembered.
+    /// Appends an entry to a partition. With a claim, the message id is one the client may send again, so it is looked up
+    /// first and remembered.
     ///
     /// # Errors
     /// [`StreamError::Refused`]: it is not there. [`StreamError::Unknown`]: it may be there.
-    pub async fn publish(&self, partition: Partition, entry: &RawEntry, resent: bool) -> Result<Accepted> {
-        let keep_ms = if resent { self.remember.as_millis() as u64 } else { 0 };
+    pub async fn publish(
+        &self,
+        partition: Partition,
+        entry: &RawEntry,
+        claim: Option<&Claim>,
+    ) -> Result<Published> {
+        let keep_ms = if claim.is_some() { self.remember.as_millis() as u64 } else { 0 };
+        let claimed = claim.map(|c| format!("{} {}", c.sender, c.content)).unwrap_or_default();
         let mut call = self.script.prepare_invoke();
-        call.key(partition.stream()).key(partition.seen(&entry.message_id)).arg(keep_ms);
+        call.key(partition.stream()).key(partition.seen(&entry.message_id)).arg(keep_ms).arg(&claimed);
         for (name, value) in entry.fields() {
             call.arg(name).arg(value);
         }
-        let (id, repeated): (String, u8) = match &self.path {
+        let (id, repeated, earlier): Answer = match &self.path {
             Path::Shared(connection) => call.invoke_async(&mut connection.clone()).await?,
             Path::Dedicated(dedicated) => dedicated.append(&call).await?,
         };
         let entry = id.parse().map_err(|_| StreamError::Unexpected(format!("entry id {id}")))?;
-        Ok(Accepted { entry, repeated: repeated == 1 })
+        Ok(match (repeated, earlier.split_once(' ')) {
+            (0, _) => Published::Appended(entry),
+            (_, Some((sender, content))) if earlier != claimed => {
+                Published::Claimed(Claim { sender: sender.to_owned(), content: content.to_owned() })
+            }
+            _ => Published::Repeated(entry),
+        })
     }
 }

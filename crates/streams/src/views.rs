@@ -1,10 +1,10 @@
 //! What queries read: results, health, alerts, history; and notes that may be lost.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use redis::streams::{StreamId, StreamRangeReply};
 use vtox_connection::ConnectionManager;
-use vtox_protocol::{VehicleId, keys};
+use vtox_protocol::{EntryId, VehicleId, keys};
 
 use crate::{Entry, Result};
 
@@ -42,17 +42,6 @@ impl Views {
         Ok(command.query_async(&mut self.connection.clone()).await?)
     }
 
-    /// How many vehicles have each overall status.
-    pub async fn fleet(&self) -> Result<HashMap<String, u64>> {
-        let statuses: Vec<String> =
-            redis::cmd("HVALS").arg(keys::VEHICLE_STATUS).query_async(&mut self.connection.clone()).await?;
-        let mut counts = HashMap::new();
-        for status in statuses {
-            *counts.entry(status).or_insert(0) += 1;
-        }
-        Ok(counts)
-    }
-
     /// The newest entries of a stream since `since_ms`, newest first.
     pub async fn newest(&self, stream: &str, since_ms: u64, count: usize) -> Result<Vec<Entry>> {
         let reply: StreamRangeReply = redis::cmd("XREVRANGE")
@@ -64,6 +53,30 @@ impl Views {
             .query_async(&mut self.connection.clone())
             .await?;
         reply.ids.into_iter().map(|id: StreamId| Entry::from_redis(id)).collect()
+    }
+
+    /// Entries of a stream behind `after` up to `until_ms`, oldest first.
+    pub async fn range(
+        &self,
+        stream: &str,
+        after: EntryId,
+        until_ms: u64,
+        count: usize,
+    ) -> Result<Vec<Entry>> {
+        let reply: StreamRangeReply = redis::cmd("XRANGE")
+            .arg(stream)
+            .arg(format!("({after}"))
+            .arg(until_ms)
+            .arg("COUNT")
+            .arg(count)
+            .query_async(&mut self.connection.clone())
+            .await?;
+        reply.ids.into_iter().map(|id: StreamId| Entry::from_redis(id)).collect()
+    }
+
+    /// Overall status of every vehicle.
+    pub async fn statuses(&self) -> Result<BTreeMap<String, String>> {
+        Ok(redis::cmd("HGETALL").arg(keys::VEHICLE_STATUS).query_async(&mut self.connection.clone()).await?)
     }
 
     /// The last results of a vehicle since `since_ms`, newest first.

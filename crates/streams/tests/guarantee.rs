@@ -6,8 +6,8 @@ use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{self, Partition, Topology};
 use vtox_protocol::{EntryId, FaultSet, FaultType, MessageId, Payload, RawEntry, VehicleId};
 use vtox_streams::{
-    Commit, Committed, Committer, Granted, Janitor, Lane, Log, Ownership, Publisher, Reader, StreamError,
-    topology,
+    Claim, Commit, Committed, Committer, Granted, Janitor, Lane, Log, Ownership, Published, Publisher,
+    Reader, StreamError, topology,
 };
 use vtox_test_support::RedisServer;
 
@@ -20,7 +20,19 @@ fn entry(message_id: &str) -> RawEntry {
         timestamp: "2026-11-20T08:00:00+00:00".into(),
         payload: Payload::Json(r#"{"data":[{"Ia":1}],"sampling_rate":1}"#.into()),
         metadata: None,
+        motor: None,
         traceparent: None,
+    }
+}
+
+fn claim() -> Claim {
+    Claim { sender: "s1".into(), content: "c1".into() }
+}
+
+fn entry_of(published: Published) -> EntryId {
+    match published {
+        Published::Appended(entry) | Published::Repeated(entry) => entry,
+        Published::Claimed(_) => panic!("{published:?}"),
     }
 }
 
@@ -57,7 +69,7 @@ impl Cluster {
     }
 
     async fn publish(&self, message_id: &str) -> EntryId {
-        self.publisher.publish(Partition::Bare, &entry(message_id), true).await.unwrap().entry
+        entry_of(self.publisher.publish(Partition::Bare, &entry(message_id), Some(&claim())).await.unwrap())
     }
 
     fn commit(&self, token: &str, from: EntryId, to: EntryId) -> Commit {
@@ -79,11 +91,18 @@ impl Cluster {
 #[tokio::test]
 async fn a_message_is_appended_once() {
     let c = Cluster::start().await;
-    let first = c.publisher.publish(Partition::Bare, &entry("m1"), true).await.unwrap();
-    let again = c.publisher.publish(Partition::Bare, &entry("m1"), true).await.unwrap();
-    assert!(!first.repeated && again.repeated);
-    assert_eq!(first.entry, again.entry);
+    let publish =
+        async |claim: Claim| c.publisher.publish(Partition::Bare, &entry("m1"), Some(&claim)).await.unwrap();
+    let Published::Appended(first) = publish(claim()).await else { panic!("it was there before") };
+    assert_eq!(publish(claim()).await, Published::Repeated(first));
+    for other in [Claim { sender: "s2".into(), ..claim() }, Claim { content: "c2".into(), ..claim() }] {
+        assert_eq!(publish(other).await, Published::Claimed(claim()));
+    }
     assert_eq!(c.query::<u64>(&["XLEN", keys::RAW]).await, 1);
+    // As the version before remembered it: without a claim.
+    let seen = Partition::Bare.seen(&entry("m1").message_id);
+    let _: String = c.query(&["SET", &seen, &first.to_string()]).await;
+    assert_eq!(publish(claim()).await, Published::Repeated(first));
 }
 
 #[tokio::test]
@@ -158,7 +177,7 @@ async fn a_full_redis_refuses_what_is_new_and_drains_what_is_there() {
     topology::agree(&c.connection, &topology).await.unwrap();
     let _: () = c.query(&["CONFIG", "SET", "maxmemory", "1"]).await;
     assert_eq!(topology::agree(&c.connection, &topology).await.unwrap(), topology, "a worker can start");
-    let refused = c.publisher.publish(Partition::Bare, &entry("m2"), true).await;
+    let refused = c.publisher.publish(Partition::Bare, &entry("m2"), Some(&claim())).await;
     assert!(matches!(refused, Err(StreamError::Refused(_))), "{refused:?}");
     assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, id)).await.unwrap(), Committed::Done);
 }
@@ -250,7 +269,7 @@ async fn replicated_is_unknown_while_no_replica_confirms() {
     let redis = RedisServer::start(&[]);
     let publisher =
         Publisher::replicated(redis.client(), 1, Duration::from_millis(100), Duration::from_secs(60));
-    let unknown = publisher.publish(Partition::Bare, &entry("m1"), true).await;
+    let unknown = publisher.publish(Partition::Bare, &entry("m1"), Some(&claim())).await;
     assert!(matches!(unknown, Err(StreamError::Unknown(_))), "{unknown:?}");
 }
 
@@ -313,7 +332,7 @@ async fn a_stream_over_its_size_keeps_less_time() {
     for n in 0..200 {
         let mut large = entry(&format!("m{n}"));
         large.metadata = Some("x".repeat(2_000));
-        last = c.publisher.publish(Partition::Bare, &large, false).await.unwrap().entry;
+        last = entry_of(c.publisher.publish(Partition::Bare, &large, None).await.unwrap());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(c.committer.run(&c.commit("t", EntryId::ZERO, last)).await.unwrap(), Committed::Done);

@@ -50,6 +50,7 @@ pub struct Settings {
     pub redis: Redis,
     pub cluster: Cluster,
     pub gateway: Gateway,
+    pub auth: Auth,
     pub coordinator: Coordinator,
     pub placement: PlacementConfig,
     pub worker: Worker,
@@ -116,12 +117,53 @@ pub struct Cluster {
 #[expect(missing_docs, reason = "defaults.toml explains each setting")]
 pub struct Gateway {
     pub port: u16,
+    pub tls_certificate: String,
+    pub tls_key: String,
+    pub cors_origins: String,
+    pub max_connections: usize,
+    pub header_timeout_s: u64,
+    pub body_timeout_s: u64,
     pub body_limit_bytes: usize,
+    pub bodies_limit_bytes: usize,
+    pub batch_items: usize,
+    pub batch_limit_bytes: usize,
     pub max_in_flight: usize,
+    pub rate_per_vehicle: u32,
+    pub rate_per_vehicle_burst: u32,
+    pub rate_per_key: u32,
+    pub rate_per_key_burst: u32,
     pub backlog_entries: u64,
     pub backlog_age_s: u64,
     pub backlog_memory_share: f64,
     pub idempotency_window_s: u64,
+}
+
+/// Section `auth`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Auth {
+    pub required: bool,
+    pub keys_dir: String,
+    pub signing_kid: String,
+    pub audience: String,
+    pub issuer: String,
+    pub token_lifetime_s: u64,
+}
+
+impl Auth {
+    /// Checks what only a gateway needs.
+    ///
+    /// # Errors
+    /// In production without a directory of keys.
+    pub fn check(&self, mode: Mode) -> Result<(), ConfigError> {
+        if mode != Mode::Production || !self.keys_dir.is_empty() {
+            return Ok(());
+        }
+        let text = "auth.keys_dir is empty, and production needs keys for tokens; make one by `vtox token keygen DIR` and \
+                    set auth.keys_dir to DIR (VTOX_AUTH__KEYS_DIR=DIR)";
+        Err(ConfigError::Invalid(text.to_owned()))
+    }
 }
 
 /// Section `coordinator`.
@@ -239,10 +281,37 @@ impl Settings {
              the dead letters of one entry may have copies of 1 MiB each",
         )?;
         check(self.gateway.body_limit_bytes >= 1024, "gateway.body_limit_bytes is below 1024")?;
+        check(
+            self.gateway.batch_limit_bytes >= self.gateway.body_limit_bytes
+                && self.gateway.bodies_limit_bytes >= self.gateway.batch_limit_bytes,
+            "gateway.bodies_limit_bytes must be at least gateway.batch_limit_bytes, and that at least gateway.body_limit_bytes",
+        )?;
+        check(self.gateway.batch_items > 0, "gateway.batch_items is 0; at least 1")?;
         check(self.gateway.max_in_flight > 0, "gateway.max_in_flight is 0; at least 1")?;
+        check(self.gateway.max_connections > 0, "gateway.max_connections is 0; at least 1")?;
+        check(
+            self.gateway.header_timeout_s > 0 && self.gateway.body_timeout_s > 0,
+            "gateway.header_timeout_s and gateway.body_timeout_s must be at least 1",
+        )?;
+        check(
+            self.gateway.tls_certificate.is_empty() == self.gateway.tls_key.is_empty(),
+            "gateway.tls_certificate and gateway.tls_key belong together; set both, or neither",
+        )?;
         check(
             (0.0..=1.0).contains(&self.gateway.backlog_memory_share),
             "gateway.backlog_memory_share must be between 0 and 1",
+        )?;
+        check(
+            self.auth.required || self.mode != Mode::Production,
+            "auth.required is false, which production does not allow; set it to true, or use development or testing",
+        )?;
+        check(
+            !self.auth.audience.is_empty(),
+            "auth.audience is empty; name whom tokens are for, such as vtox",
+        )?;
+        check(
+            (60..=30 * 86_400).contains(&self.auth.token_lifetime_s),
+            "auth.token_lifetime_s must be between 60 and 2592000",
         )?;
         check(
             (0.0..=1.0).contains(&self.telemetry.trace_sample_share),

@@ -1,0 +1,102 @@
+//! Reading bodies: whole, within a size and a time, and within what all bodies together may take of memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::header;
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::api::Api;
+use crate::reply::{Code, Refusal};
+
+/// Memory that bodies may take, counted in pieces.
+#[derive(Clone)]
+pub struct Budget(Arc<Semaphore>);
+
+/// Bytes of a piece.
+const PIECE: usize = 4 << 10;
+
+impl Budget {
+    /// Of so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.div_ceil(PIECE))))
+    }
+
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.0.clone().try_acquire_many_owned(bytes.div_ceil(PIECE) as u32).map_err(|_| {
+            Refusal::new(Code::Overload, "the bodies of other requests take all the memory there is for them")
+        })
+    }
+}
+
+/// A whole body. What it takes of the budget is given back when it is dropped.
+pub struct Whole {
+    /// The bytes.
+    pub bytes: Bytes,
+    _taken: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads a body of at most `limit` bytes.
+pub async fn read(api: &Api, request: Request, limit: usize) -> Result<Whole, Refusal> {
+    let settings = &api.service.settings.gateway;
+    let too_large = || Refusal::new(Code::BodyTooLarge, format!("the body is over {limit} bytes"));
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|n| n > limit) {
+        return Err(too_large());
+    }
+    let deadline = Duration::from_secs(settings.body_timeout_s);
+    let collect = collect(&api.bodies, request.into_body(), declared.unwrap_or(0), limit);
+    match tokio::time::timeout(deadline, collect).await {
+        Ok(Ok(Some(whole))) => Ok(whole),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(refusal)) => Err(refusal),
+        Err(_) => {
+            let detail = format!("the body did not arrive within {} s", settings.body_timeout_s);
+            Err(Refusal::new(Code::BodyTimeout, detail))
+        }
+    }
+}
+
+/// None: the body is over the limit.
+async fn collect(
+    budget: &Budget,
+    mut body: Body,
+    expected: usize,
+    limit: usize,
+) -> Result<Option<Whole>, Refusal> {
+    let mut taken: Option<OwnedSemaphorePermit> = None;
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Refusal::new(Code::InvalidBody, format!("the body broke off: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > limit {
+            return Ok(None);
+        }
+        // Grown in steps by what has arrived, so that a promise of bytes takes no memory.
+        let wanted = bytes.len() + data.len();
+        if wanted > bytes.capacity() {
+            let capacity = if bytes.is_empty() { expected.min(1 << 20) } else { 2 * bytes.capacity() };
+            let capacity = capacity.clamp(wanted, limit.max(wanted));
+            let more = budget.take(capacity - bytes.capacity())?;
+            match &mut taken {
+                Some(taken) => taken.merge(more),
+                None => taken = Some(more),
+            }
+            bytes.reserve_exact(capacity - bytes.len());
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Some(Whole { bytes: bytes.into(), _taken: taken }))
+}
+
+impl FromRequest<Arc<Api>> for Whole {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Refusal> {
+        read(api, request, api.service.settings.gateway.body_limit_bytes).await
+    }
+}

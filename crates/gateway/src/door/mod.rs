@@ -1,0 +1,8 @@
+//! What every request passes before and after its handler.
+
+pub mod access;
+pub mod body;
+pub mod headers;
+pub mod limits;
+pub mod log;
+pub mod session;

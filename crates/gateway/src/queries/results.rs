@@ -1,0 +1,282 @@
+//! Results of the whole fleet: pages, a stream of lines, a table.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use vtox_protocol::{EntryId, FaultType, Status, VehicleId, keys, timestamp};
+
+use super::MAX_RECORDS;
+use super::record::Record;
+use crate::api::Api;
+use crate::input;
+use crate::reply::{Code, Refusal};
+use crate::schema::Answer;
+
+/// Entries read at a time.
+const CHUNK: usize = 500;
+/// Most entries that are looked through for one page.
+const MAX_LOOK: usize = 20_000;
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ResultsQuery {
+    /// Of these vehicles alone, divided by commas.
+    vehicle_id: Option<String>,
+    /// Of this fault type alone.
+    #[param(inline, value_type = Option<FaultType>)]
+    fault_type: Option<String>,
+    /// With this verdict alone.
+    #[param(inline)]
+    status: Option<Status>,
+    /// Diagnosed from here on: ISO 8601 or ms since 1970.
+    from: Option<String>,
+    /// Diagnosed up to here.
+    to: Option<String>,
+    /// Behind this result: `next` of the page before.
+    after: Option<String>,
+    /// Results of a page; 100 when it is left out. Lines and tables have no pages.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// The same as Accept, for browsers.
+    #[param(inline)]
+    format: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    Json,
+    Ndjson,
+    Csv,
+}
+
+/// A page of results, oldest first.
+#[derive(Serialize, ToSchema)]
+pub struct ResultsPage {
+    results: Vec<Record>,
+    /// Give it as `after` for what follows; none: there is no more.
+    next: Option<String>,
+}
+
+/// What is asked for.
+#[derive(Clone)]
+struct Selection {
+    vehicles: Vec<VehicleId>,
+    fault: Option<FaultType>,
+    status: Option<Status>,
+    until_ms: u64,
+}
+
+impl Selection {
+    fn has(&self, record: &Record) -> bool {
+        (self.vehicles.is_empty() || self.vehicles.contains(&record.vehicle_id))
+            && self.fault.is_none_or(|f| record.fault_type == f)
+            && self.status.is_none_or(|s| record.status == s)
+    }
+}
+
+/// Results of many vehicles
+///
+/// Those that are kept (`bridge.results_retention_s`), oldest first: as pages (`application/json`), or all of them as one JSON
+/// object per line (`application/x-ndjson`) or as a table (`text/csv`).
+#[utoipa::path(
+    get,
+    path = "/api/v1/results",
+    tag = "Vehicles",
+    params(ResultsQuery),
+    responses((status = 200, description = "Results.", content(
+        (Answer<ResultsPage> = "application/json"), (Record = "application/x-ndjson"), (String = "text/csv"),
+    ))),
+)]
+pub async fn results(
+    State(api): State<Arc<Api>>,
+    query: Result<Query<ResultsQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let query = input::query(query)?;
+    let limit = query.limit.unwrap_or(100);
+    if !(1..=MAX_RECORDS).contains(&limit) {
+        return Err(input::invalid(format!("limit is {limit}; 1 to {MAX_RECORDS} is expected")));
+    }
+    let format = query.format.map_or_else(|| accepted(&headers), Ok)?;
+    let after = first(&query)?;
+    let now_ms = api.clock.now_ms();
+    let selection = Selection {
+        vehicles: named(query.vehicle_id.as_deref())?,
+        fault: input::fault_type(query.fault_type.as_deref())?,
+        status: query.status,
+        until_ms: query.to.as_deref().map_or(Ok(now_ms), moment)?,
+    };
+    match format {
+        Format::Json => Ok(Json(Answer::of(page(&api, &selection, after, limit).await?)).into_response()),
+        Format::Ndjson => Ok(streamed(api, selection, after, "application/x-ndjson", None, |record| {
+            serde_json::to_string(record).unwrap_or_default() + "\n"
+        })),
+        Format::Csv => Ok(streamed(api, selection, after, "text/csv; charset=utf-8", Some(CSV_HEADER), row)),
+    }
+}
+
+fn named(list: Option<&str>) -> Result<Vec<VehicleId>, Refusal> {
+    list.unwrap_or_default().split(',').filter(|id| !id.is_empty()).map(input::vehicle_id).collect()
+}
+
+/// Behind which entry to begin.
+fn first(query: &ResultsQuery) -> Result<EntryId, Refusal> {
+    if let Some(after) = &query.after {
+        return after.parse().map_err(|e| input::invalid(format!("after: {e}")));
+    }
+    let from_ms = query.from.as_deref().map_or(Ok(0), moment)?;
+    Ok(from_ms.checked_sub(1).map_or(EntryId::ZERO, |ms| EntryId { ms, seq: u64::MAX }))
+}
+
+/// Ms since 1970.
+fn moment(text: &str) -> Result<u64, Refusal> {
+    text.parse().ok().or_else(|| timestamp::parse_iso8601(text)).ok_or_else(|| {
+        input::invalid(format!("{text:?} is no time; ISO 8601 with a zone, or ms since 1970, is expected"))
+    })
+}
+
+/// The form that Accept prefers of those there are.
+fn accepted(headers: &HeaderMap) -> Result<Format, Refusal> {
+    let Some(accept) = headers.get(header::ACCEPT) else { return Ok(Format::Json) };
+    let accept = accept.to_str().unwrap_or_default().to_ascii_lowercase();
+    accept
+        .split(',')
+        .find_map(|kind| match kind.split(';').next().unwrap_or_default().trim() {
+            "application/json" | "application/*" | "*/*" => Some(Format::Json),
+            "application/x-ndjson" | "application/ndjson" => Some(Format::Ndjson),
+            "text/csv" | "text/*" => Some(Format::Csv),
+            _ => None,
+        })
+        .ok_or_else(|| Refusal::new(Code::NotAcceptable, format!("nothing of {accept:?} is offered here")))
+}
+
+async fn page(
+    api: &Api,
+    selection: &Selection,
+    mut after: EntryId,
+    limit: usize,
+) -> Result<ResultsPage, Refusal> {
+    let mut results = Vec::new();
+    let mut looked = 0;
+    loop {
+        let entries = api.views.range(keys::RESULTS, after, selection.until_ms, CHUNK).await?;
+        let ended = entries.len() < CHUNK;
+        looked += entries.len();
+        for entry in entries {
+            if results.len() == limit {
+                return Ok(ResultsPage { results, next: Some(after.to_string()) });
+            }
+            after = entry.id;
+            results.extend(Record::of(&entry.text_fields(), None).filter(|r| selection.has(r)));
+        }
+        if ended || looked >= MAX_LOOK {
+            return Ok(ResultsPage { results, next: (!ended).then(|| after.to_string()) });
+        }
+    }
+}
+
+/// All results as they are read, so that no answer is held in memory.
+fn streamed(
+    api: Arc<Api>,
+    selection: Selection,
+    after: EntryId,
+    content_type: &'static str,
+    head: Option<&'static str>,
+    write: impl Fn(&Record) -> String + Send + Sync + 'static,
+) -> Response {
+    let chunks = stream::try_unfold(Some(after), move |after| {
+        let (api, selection) = (api.clone(), selection.clone());
+        async move {
+            let Some(after) = after else { return Ok(None) };
+            let entries = api.views.range(keys::RESULTS, after, selection.until_ms, CHUNK).await?;
+            let next = entries.last().filter(|_| entries.len() == CHUNK).map(|e| e.id);
+            let records: Vec<Record> = entries
+                .iter()
+                .filter_map(|e| Record::of(&e.text_fields(), None))
+                .filter(|r| selection.has(r))
+                .collect();
+            Ok::<_, vtox_streams::StreamError>(Some((records, next)))
+        }
+    });
+    let lines = chunks.map_ok(move |records| Bytes::from(records.iter().map(&write).collect::<String>()));
+    let head = stream::iter(head).map(|h| Ok(Bytes::from_static(h.as_bytes())));
+    ([(header::CONTENT_TYPE, content_type)], Body::from_stream(head.chain(lines))).into_response()
+}
+
+const CSV_HEADER: &str = "timestamp,vehicle_id,fault_type,status,score,severity,message_id,original_message_id,\
+    consumer_id,processing_time,model_version,location,advice,features\n";
+
+fn row(record: &Record) -> String {
+    let features = serde_json::to_string(&record.features).unwrap_or_default();
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let mut out = String::new();
+    for (n, cell) in [
+        record.timestamp.clone(),
+        record.vehicle_id.to_string(),
+        record.fault_type.to_string(),
+        record.status.to_string(),
+        record.score.to_string(),
+        text(&record.severity),
+        text(&record.message_id),
+        text(&record.original_message_id),
+        text(&record.consumer_id),
+        record.processing_time.map(|t| t.to_string()).unwrap_or_default(),
+        text(&record.model_version),
+        text(&record.location),
+        text(&record.advice),
+        features,
+    ]
+    .iter()
+    .enumerate()
+    {
+        let comma = if n == 0 { "" } else { "," };
+        let written = if cell.contains([',', '"', '\n', '\r']) {
+            write!(out, "{comma}\"{}\"", cell.replace('"', "\"\""))
+        } else {
+            write!(out, "{comma}{cell}")
+        };
+        debug_assert!(written.is_ok());
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_quoted_as_rfc_4180_has_it() {
+        let fields = [
+            ("fault_type", "bearing"),
+            ("timestamp", "2026-01-01T00:00:00Z"),
+            ("status", "fault"),
+            ("score", "0.9"),
+            ("location", "a \"b\", c"),
+        ];
+        let fields = fields.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let vehicle = VehicleId::new("V1").unwrap();
+        let record = Record::of(&fields, Some(&vehicle)).unwrap();
+        assert_eq!(row(&record), "2026-01-01T00:00:00Z,V1,bearing,fault,0.9,,,,,,,\"a \"\"b\"\", c\",,{}\n");
+        assert_eq!(CSV_HEADER.matches(',').count(), row(&record).matches(',').count() - 1);
+    }
+
+    #[test]
+    fn the_form_follows_accept() {
+        let of = |accept: &str| accepted(&HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]));
+        assert_eq!(of("text/csv, */*").unwrap(), Format::Csv);
+        assert_eq!(of("application/x-ndjson").unwrap(), Format::Ndjson);
+        assert_eq!(of("text/html, */*;q=0.8").unwrap(), Format::Json);
+        assert_eq!(of("image/png").unwrap_err().code, Code::NotAcceptable);
+    }
+}

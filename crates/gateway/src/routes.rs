@@ -1,0 +1,73 @@
+//! All routes of the gateway, what they pass through, and their description.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::error_handling::HandleErrorLayer;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::api::Api;
+use crate::door::{headers, log, session};
+use crate::reply::{self, Code, Refusal};
+use crate::{cluster, ingest, login, motors, openapi, queries};
+
+const PREFIX: &str = "/api/v1/diagnosis-stream";
+
+/// What is described, and serves.
+pub fn described() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(openapi::head())
+        .nest(PREFIX, ingest::seeds_routes().merge(queries::seeds_routes()))
+        .merge(cluster::routes())
+        .merge(login::routes())
+        .merge(ingest::routes())
+        .merge(queries::routes())
+        .merge(motors::routes())
+}
+
+/// All routes.
+pub fn routes(api: Arc<Api>) -> anyhow::Result<Router> {
+    let settings = &api.service.settings.gateway;
+    // Over the limit a request is refused at once instead of queueing.
+    let shed = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(|_| async {
+            Refusal::new(Code::Overload, "too many requests at once; try again in a moment")
+        }))
+        .layer(LoadShedLayer::new())
+        .layer(GlobalConcurrencyLimitLayer::new(settings.max_in_flight));
+    let (router, mut document) = described().split_for_parts();
+    openapi::complete(&mut document);
+    let router = router
+        .layer(shed)
+        .merge(openapi::routes(&document)?)
+        .fallback(|| async {
+            Refusal::new(Code::NotFound, "no such path; GET / and /docs list what there is")
+        })
+        .method_not_allowed_fallback(|| async {
+            Refusal::new(Code::MethodNotAllowed, "this path does not take this method")
+        })
+        .layer(CatchPanicLayer::custom(crashed))
+        .layer(middleware::from_fn_with_state(api.clone(), session::check));
+    // Answers to preflights come before anybody asks for a token.
+    let router = match headers::cors(settings)? {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    Ok(router
+        .layer(middleware::from_fn(reply::shape))
+        .layer(middleware::from_fn_with_state(api.clone(), log::access))
+        .layer(middleware::from_fn(headers::add))
+        .with_state(api))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape CatchPanicLayer wants")]
+fn crashed(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let why = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    tracing::error!(why, "a handler crashed");
+    Refusal::new(Code::Internal, "the request could not be worked on").into_response()
+}
