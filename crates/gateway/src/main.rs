@@ -17,6 +17,8 @@ mod queries;
 mod reply;
 mod routes;
 mod schema;
+mod switches;
+mod ws;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use crate::FaultType;
 
 /// Position of a switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Position {
     /// On: as long as nobody says otherwise.
@@ -34,6 +35,7 @@ impl Position {
 
 /// A value, and who set it when.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Set<T> {
     /// The value.
     pub value: T,
