@@ -109,7 +109,7 @@ impl Pipeline {
             };
             let again = outcome.as_ref().err().filter(|r| r.retry_after_s.is_some()).map(|r| r.code);
             // The last of a vehicle has nobody behind it.
-            drop(done.send(again));
+            let _ = done.send(again);
             drop(taken);
             outcome
         }));
