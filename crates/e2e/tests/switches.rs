@@ -84,7 +84,7 @@ async fn consumption_stops_and_goes_on_also_under_another_leader_and_nothing_is_
     .await;
     let metrics = reqwest::get(format!("{second}/metrics")).await.unwrap().text().await.unwrap();
     let forced =
-        metrics.lines().find(|l| l.starts_with("coordinator_forced_grants_total")).map(str::to_owned);
+        metrics.lines().find(|l| l.starts_with("vtox_coordinator_forced_grants_total")).map(str::to_owned);
     assert!(forced.is_some_and(|l| l.ends_with(" 0")), "a stop is a planned hand-over");
     for (partition, tag) in [("bare", "motor_raw_data"), ("0", "vtox-0")] {
         let key = format!("vtox:{{{tag}}}:owner:bearing:{partition}");

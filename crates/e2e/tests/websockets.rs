@@ -239,12 +239,12 @@ async fn a_dashboard_whose_bridge_dies_is_told_to_come_again() {
     let mut socket = again.unwrap();
     assert!(next(&mut socket).await.is_object());
 
-    // A code of the dashboard's own reaches the bridge, which then counts one client less; a stop is told as well.
+    // A dashboard that closes is gone at the bridge as well, and a stop is told to those that stay.
     socket.close(None).await.unwrap();
     let metrics = cluster.service("bridge").url("/metrics");
     eventually(Duration::from_secs(5), "no clients", async || {
         let text = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
-        text.lines().any(|l| l.starts_with("bridge_clients") && l.ends_with(" 0"))
+        text.lines().any(|l| l.starts_with("vtox_bridge_clients") && l.ends_with(" 0"))
     })
     .await;
     assert_exact("dashboards while a bridge dies", &load.settle().await);
