@@ -54,6 +54,8 @@ async fn status(State(api): State<Api>) -> Result<Json<Value>, Response> {
         "load_balance_strategy": api.tasks.routing().strategy.name(),
         "worst_deviation": view.worst_deviation,
         "unplaced": view.unplaced,
+        "consumption": members.switches.consumption,
+        "lanes_owned": view.lanes_owned,
         "hold": view.hold,
         "timestamp": clock::timestamp(),
     })))

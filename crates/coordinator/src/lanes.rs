@@ -83,15 +83,22 @@ impl Lanes {
         self.0.iter().filter(|(_, s)| s.asked_ms.is_some()).map(|(lane, _)| *lane).collect()
     }
 
+    /// Lanes that somebody owns.
+    pub fn owned(&self) -> Vec<Lane> {
+        self.0.iter().filter(|(_, s)| !s.owner.is_empty()).map(|(lane, _)| *lane).collect()
+    }
+
+    /// The assignment of each living worker when nobody is to own anything: what it has, it gives back.
+    pub fn nothing(alive: &BTreeMap<String, Alive>) -> BTreeMap<String, Assignment> {
+        let nothing =
+            |worker: &Alive| Assignment { incarnation: worker.incarnation.clone(), grants: Vec::new() };
+        alive.iter().map(|(id, worker)| (id.clone(), nothing(worker))).collect()
+    }
+
     /// The assignment of each living worker: what it owns and should own.
     pub fn assignments(&self, alive: &BTreeMap<String, Alive>) -> BTreeMap<String, Assignment> {
         let by_incarnation = by_incarnation(alive);
-        let mut assignments: BTreeMap<String, Assignment> = alive
-            .iter()
-            .map(|(id, worker)| {
-                (id.clone(), Assignment { incarnation: worker.incarnation.clone(), grants: Vec::new() })
-            })
-            .collect();
+        let mut assignments = Self::nothing(alive);
         for (lane, state) in &self.0 {
             let Some(owner) = Self::living_owner(state, &by_incarnation) else {
                 continue;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 use serde_json::{Value, json};
 use vtox_balancing::{Capacity, Fill, Placer, Score, Unit, Worker};
+use vtox_protocol::Position;
 
 use crate::fleet::UnitId;
 
@@ -51,6 +52,10 @@ pub struct View {
     pub average_grant_ms: f64,
     /// Entries not committed by the slowest fault type.
     pub backlog_entries: u64,
+    /// Whether messages are diagnosed.
+    pub consumption: Position,
+    /// Lanes somebody owns.
+    pub lanes_owned: usize,
     /// The last round of the placer.
     #[serde(skip)]
     pub round: Option<Arc<Round>>,

@@ -55,6 +55,8 @@ pub struct Api {
     pub bodies: Budget,
     /// Places for decoding large bodies.
     pub decoders: Arc<Semaphore>,
+    /// Places for WebSockets.
+    pub sockets: Arc<Semaphore>,
     /// How often a vehicle may send.
     pub vehicle_buckets: Buckets,
     /// How often a key or user may call.
@@ -99,6 +101,7 @@ impl Api {
             decoders: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             )),
+            sockets: Arc::new(Semaphore::new(settings.gateway.ws_max_connections)),
             vehicle_buckets: Buckets::new(
                 "vehicle",
                 settings.gateway.rate_per_vehicle,

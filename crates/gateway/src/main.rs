@@ -18,7 +18,9 @@ mod queries;
 mod reply;
 mod routes;
 mod schema;
+mod switches;
 mod tasks;
+mod ws;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -15,19 +15,21 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::Api;
 use crate::door::{headers, linger, log, session};
 use crate::reply::{self, Code, Refusal};
-use crate::{cluster, ingest, login, motors, openapi, queries, tasks};
+use crate::{cluster, ingest, login, motors, openapi, queries, switches, tasks, ws};
 
 const PREFIX: &str = "/api/v1/diagnosis-stream";
 
 /// What is described, and serves.
 pub fn described() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi::head())
-        .nest(PREFIX, ingest::seeds_routes().merge(queries::seeds_routes()))
+        .nest(PREFIX, ingest::seeds_routes().merge(queries::seeds_routes()).merge(switches::seeds_routes()))
         .merge(cluster::routes())
         .merge(login::routes())
         .merge(ingest::routes())
         .merge(queries::routes())
         .merge(motors::routes())
+        .merge(switches::routes())
+        .merge(ws::routes())
 }
 
 /// Diagnosis on demand: it takes long, and must not keep messages out.

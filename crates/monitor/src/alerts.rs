@@ -49,7 +49,12 @@ pub fn conditions(situation: &Situation<'_>) -> BTreeMap<String, Condition> {
         let condition = Condition { alert_type: "service_down", text, critical: false };
         found.insert(format!("service_down/{}", record.service_id), condition);
     }
-    if situation.oldest_age_ms >= situation.alert_age_ms {
+    let consumption = &situation.members.switches.consumption;
+    if !consumption.value.is_running() {
+        let text = format!("{} stopped consumption: messages wait until it is started", consumption.by);
+        let condition = Condition { alert_type: "consumption_stopped", text, critical: false };
+        found.insert("consumption_stopped".to_owned(), condition);
+    } else if situation.oldest_age_ms >= situation.alert_age_ms {
         let text = format!("the oldest message has waited {} s", situation.oldest_age_ms / 1_000);
         let condition = Condition { alert_type: "backlog_old", text, critical: true };
         found.insert("backlog_old".to_owned(), condition);

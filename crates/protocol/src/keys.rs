@@ -38,6 +38,8 @@ pub const ASSIGNMENTS: &str = "vtox:coordinator:assignments";
 pub const DRAINING: &str = "vtox:coordinator:draining";
 /// String: strategy and weights for routing tasks, as JSON.
 pub const ROUTING: &str = "vtox:coordinator:routing";
+/// Hash of the operators' switches, and the supervisor of the workers.
+pub const SWITCHES: &str = "vtox:switches";
 /// Lease of the coordinator that leads, `term:coordinator id`.
 pub const LEADER: &str = "vtox:coordinator:leader";
 /// Counter of terms.

@@ -21,6 +21,7 @@ mod profile;
 mod quantity;
 mod result;
 mod service;
+mod switches;
 mod vehicle;
 mod verdict;
 
@@ -37,5 +38,6 @@ pub use result::{DiagnosisResult, MalformedResult, features, result_health_score
 pub use service::{
     Assignment, Grant, ServiceEvent, ServiceEventType, ServiceRecord, ServiceStatus, ServiceType, WorkerLoad,
 };
+pub use switches::{Change, Position, Set, Supervisor, Switches, WORKERS_IN_ALL, WORKERS_OF_A_FAULT};
 pub use vehicle::{InvalidVehicleId, MAX_VEHICLE_ID_BYTES, VehicleId};
 pub use verdict::{Charts, Evidence, Severity, Status, Verdict};

@@ -8,6 +8,7 @@ mod motors;
 mod placement;
 mod routing;
 mod services;
+mod switches;
 mod watch;
 
 pub use lease::{Holder, Lease};
@@ -15,6 +16,7 @@ pub use motors::Motors;
 pub use placement::{Placement, watch_placement};
 pub use routing::RoutingStore;
 pub use services::{Members, Registry};
+pub use switches::{SUPERVISOR_LEASE, Switchboard, watch_switches};
 pub use watch::watch_members;
 
 /// What can go wrong.

@@ -6,9 +6,11 @@ use redis::Script;
 use serde::de::DeserializeOwned;
 use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{
-    ASSIGNMENTS, DRAINING, HEARTBEATS, SERVICE_EVENTS, SERVICE_EVENTS_KEPT, SERVICES, WORKER_LOADS,
+    ASSIGNMENTS, DRAINING, HEARTBEATS, SERVICE_EVENTS, SERVICE_EVENTS_KEPT, SERVICES, SWITCHES, WORKER_LOADS,
 };
-use vtox_protocol::{ServiceEvent, ServiceEventType, ServiceRecord, WorkerLoad};
+use vtox_protocol::{ServiceEvent, ServiceEventType, ServiceRecord, Switches, WorkerLoad};
+
+use crate::switches;
 
 use crate::{RegistryError, Result};
 
@@ -25,6 +27,8 @@ pub struct Members {
     pub loads: BTreeMap<String, WorkerLoad>,
     /// Workers that are to be drained, since epoch ms on Redis' clock.
     pub draining: BTreeMap<String, u64>,
+    /// What operators switched.
+    pub switches: Switches,
 }
 
 impl Members {
@@ -112,13 +116,14 @@ impl Registry {
     /// Reads everything.
     pub async fn members(&self) -> Result<Members> {
         type Hash = BTreeMap<String, String>;
-        type Answer = ((u64, u64), Hash, Hash, Hash, Hash);
-        let ((s, us), services, heartbeats, loads, draining): Answer = redis::pipe()
+        type Answer = ((u64, u64), Hash, Hash, Hash, Hash, Hash);
+        let ((s, us), services, heartbeats, loads, draining, switches): Answer = redis::pipe()
             .cmd("TIME")
             .hgetall(SERVICES)
             .hgetall(HEARTBEATS)
             .hgetall(WORKER_LOADS)
             .hgetall(DRAINING)
+            .hgetall(SWITCHES)
             .query_async(&mut self.connection.clone())
             .await?;
         let services: BTreeMap<String, ServiceRecord> =
@@ -129,8 +134,10 @@ impl Registry {
                 Some((id, (at.parse::<f64>().ok().filter(|s| *s >= 0.0)? * 1_000.0).round() as u64))
             })
             .collect();
+        let redis_now_ms = s * 1_000 + us / 1_000;
         Ok(Members {
-            redis_now_ms: s * 1_000 + us / 1_000,
+            redis_now_ms,
+            switches: switches::parse(&switches, redis_now_ms),
             services,
             heartbeats_ms,
             loads: readable(loads).collect(),

@@ -38,7 +38,7 @@ pub fn watched(
                     tracing::info!(certificate, "the certificate was renewed");
                 }
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "the renewed certificate cannot be used")
+                    tracing::warn!(error = format!("{error:#}"), "the renewed certificate cannot be used");
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! speaks it, and hyper's detection of HTTP/2 reads a preface without a deadline.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::certificate;
@@ -49,7 +50,7 @@ pub async fn serve(
         Some((certificate, key)) => Some(certificate::watched(certificate, key, soft.clone())?),
         None => None,
     };
-    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(listening.max_connections));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(listening.header_timeout);
@@ -68,10 +69,9 @@ pub async fn serve(
         };
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
         drop(stream.set_nodelay(true));
-        let connection =
-            Connection { peer, router: router.clone(), http: http.clone(), watcher: graceful.watcher() };
+        let connection = Connection { peer, router: router.clone(), http: http.clone(), soft: soft.clone() };
         let (tls, limit) = (tls.clone(), listening.header_timeout);
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let _place = place;
             match tls {
                 None => connection.serve(stream).await,
@@ -83,7 +83,8 @@ pub async fn serve(
         });
     }
     drop(listener);
-    graceful.shutdown().await;
+    connections.close();
+    connections.wait().await;
     Ok(())
 }
 
@@ -101,7 +102,7 @@ struct Connection {
     peer: SocketAddr,
     router: Router,
     http: http1::Builder,
-    watcher: Watcher,
+    soft: CancellationToken,
 }
 
 impl Connection {
@@ -112,11 +113,17 @@ impl Connection {
             request.extensions_mut().insert(ConnectInfo(peer));
             request
         });
-        let connection = self
-            .http
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-            .with_upgrades();
-        if let Err(error) = self.watcher.watch(connection).await {
+        let service = TowerToHyperService::new(service);
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.soft.cancelled() => {
+                // The request that has begun is answered; an idle connection ends.
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection broke off");
         }
     }

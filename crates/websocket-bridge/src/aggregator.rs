@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use vtox_protocol::{DiagnosisResult, EntryId, VehicleHealth, VehicleId, keys};
+use tokio::sync::watch;
+use vtox_protocol::{DiagnosisResult, EntryId, Switches, VehicleHealth, VehicleId, keys};
 use vtox_registry::Lease;
 use vtox_service_kit::{Service, clock};
 use vtox_streams::views::Views;
@@ -27,7 +28,11 @@ const ALERTS_KEPT: usize = 10_000;
 const MAX_VEHICLES: usize = 50_000;
 
 /// Aggregates while this bridge holds the lease; stands by otherwise. Ends with the soft token.
-pub async fn run(service: Arc<Service>, metrics: Metrics) -> anyhow::Result<()> {
+pub async fn run(
+    service: Arc<Service>,
+    metrics: Metrics,
+    switches: watch::Receiver<Switches>,
+) -> anyhow::Result<()> {
     let connection = service.redis.control.clone();
     let holder = format!("{}/{}", service.id, service.incarnation);
     let lease = Lease::new(connection.clone(), keys::AGGREGATOR, format!("{}:term", keys::AGGREGATOR));
@@ -38,7 +43,7 @@ pub async fn run(service: Arc<Service>, metrics: Metrics) -> anyhow::Result<()> 
             Ok(held) if held.id == holder => {
                 let mut turn = Turn::new(&service, metrics.clone(), lease.clone(), holder.clone(), held.term);
                 metrics.aggregating.set(1);
-                match turn.run(&service).await {
+                match turn.run(&service, &switches).await {
                     Ok(()) => {}
                     Err(error) => {
                         least_term = held.term;
@@ -101,7 +106,7 @@ impl Turn {
         }
     }
 
-    async fn run(&mut self, service: &Service) -> anyhow::Result<()> {
+    async fn run(&mut self, service: &Service, switches: &watch::Receiver<Switches>) -> anyhow::Result<()> {
         let log = Log::of_aggregation();
         let stamp = format!("{}:{}", self.term, self.holder);
         if !self.ownership.take_log(&log, &stamp, &self.token).await? {
@@ -120,6 +125,11 @@ impl Turn {
             }
             if self.last_trim.elapsed() >= TRIM_INTERVAL {
                 self.trim(&log).await;
+            }
+            if !switches.borrow().aggregation.value.is_running() {
+                // The cursor stays, and nothing behind which it has not come is trimmed.
+                tokio::time::sleep(BLOCK).await;
+                continue;
             }
             let after = [(log.stream.clone(), cursor)];
             let Some((_, entries)) = self.reader.read(&after, BATCH, BLOCK).await?.pop() else {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::broadcast;
-use vtox_protocol::{DiagnosisResult, EntryId, keys};
+use tokio::sync::{broadcast, watch};
+use vtox_protocol::{DiagnosisResult, EntryId, Switches, keys};
 use vtox_service_kit::Service;
 use vtox_streams::{Janitor, Reader};
 
@@ -24,15 +24,17 @@ pub struct Hub {
     pub metrics: Metrics,
     /// Frames; each receiver has a bounded view of them.
     pub frames: broadcast::Sender<Arc<Frame>>,
+    /// What operators switched.
+    pub switches: watch::Receiver<Switches>,
     /// When the bridge started.
     pub started: Instant,
 }
 
 impl Hub {
     /// A hub without clients.
-    pub fn new(service: Arc<Service>, metrics: Metrics) -> Self {
+    pub fn new(service: Arc<Service>, metrics: Metrics, switches: watch::Receiver<Switches>) -> Self {
         let frames = broadcast::Sender::new(service.settings.bridge.client_queue_frames);
-        Self { service, metrics, frames, started: Instant::now() }
+        Self { service, metrics, frames, switches, started: Instant::now() }
     }
 }
 
@@ -55,7 +57,8 @@ pub async fn run(hub: Arc<Hub>) -> anyhow::Result<()> {
             if let Some(last) = entries.last() {
                 positions[index].1 = last.id;
             }
-            if hub.frames.receiver_count() == 0 {
+            // What comes while the bridge is stopped is passed over: started again, it shows what is new then.
+            if hub.frames.receiver_count() == 0 || !hub.switches.borrow().bridge.value.is_running() {
                 continue;
             }
             for entry in entries {

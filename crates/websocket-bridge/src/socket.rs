@@ -22,12 +22,17 @@ const SEND_LIMIT: Duration = Duration::from_secs(10);
 const MAX_CLIENT_MESSAGE: usize = 64 << 10;
 
 /// `GET /ws/frontend`.
-pub async fn connect(State(hub): State<Arc<Hub>>, upgrade: WebSocketUpgrade) -> Response {
+pub async fn connect(State(hub): State<Arc<Hub>>, mut upgrade: WebSocketUpgrade) -> Response {
     let limit = hub.service.settings.bridge.max_clients as i64;
     if hub.metrics.clients.get() >= limit {
         let detail =
             format!("{limit} dashboards are connected already; try again later or raise bridge.max_clients");
         return (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"detail": detail}))).into_response();
+    }
+    // There is one protocol, whatever a client calls it; a browser gives up when what it asked for is not answered.
+    let asked = upgrade.requested_protocols().next().cloned();
+    if let Some(protocol) = asked {
+        upgrade.set_selected_protocol(protocol);
     }
     let tasks = hub.service.lifecycle.tasks.clone();
     // Tracked: the server itself does not wait for upgraded connections.
@@ -125,6 +130,7 @@ impl Client {
                 "queue_size": waiting,
                 "processing_rate": self.hub.metrics.sent.get() as f64 / uptime_s.max(1.0),
                 "sampling_rate": 1.0,
+                "bridge": self.hub.switches.borrow().bridge.value,
                 "stats": {"sent": self.sent, "lost": self.lost, "clients": self.hub.metrics.clients.get()},
             })),
             Some("subscribe") => match serde_json::from_value(message) {

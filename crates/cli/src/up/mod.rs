@@ -3,6 +3,8 @@
 
 mod children;
 mod private_redis;
+mod supervisor;
+mod workers;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,8 +15,9 @@ use children::{Children, Plan, Service};
 use clap::Args;
 use private_redis::PrivateRedis;
 use serde_json::Value;
+use supervisor::Supervisor;
 use vtox_connection::Endpoint;
-use vtox_protocol::{FaultSet, FaultType};
+use vtox_registry::Switchboard;
 use vtox_service_kit::config::{self, Settings};
 use vtox_streams::{Durability, topology};
 
@@ -82,10 +85,16 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
         file: file.map(Path::to_owned),
         logs: data.join("logs"),
         mode: settings.mode,
+        stop_limit: Duration::from_secs(settings.shutdown_deadline_s + 2),
     };
-    let mut children = Children::start(&plan, services(&settings))?;
-    let outcome = serve(&arguments, &settings, &url, &data, began, &mut children, redis.as_mut()).await;
-    children.stop(Duration::from_secs(settings.shutdown_deadline_s + 2)).await;
+    let mut supervised = Supervised {
+        children: Children::start(plan, services(&settings))?,
+        supervisor: Supervisor::new(Endpoint::open(&url)?.manager(Duration::from_secs(2)), &settings),
+        redis: redis.as_mut(),
+    };
+    let outcome = serve(&arguments, &settings, &url, &data, began, &mut supervised).await;
+    supervised.supervisor.resign().await;
+    supervised.children.stop().await;
     if let Some(redis) = redis {
         redis.stop().await;
     }
@@ -98,17 +107,19 @@ async fn serve(
     url: &str,
     data: &Path,
     began: Instant,
-    children: &mut Children,
-    mut redis: Option<&mut PrivateRedis>,
+    supervised: &mut Supervised<'_>,
 ) -> anyhow::Result<ExitCode> {
     let gateway = format!("http://127.0.0.1:{}", settings.gateway.port);
     let coordinator = format!("http://127.0.0.1:{}", settings.coordinator.port);
     tokio::select! {
         ready = wait_until_ready(&gateway, &coordinator, url, settings.cluster.enabled) => ready?,
-        failed = supervise(children, &mut redis) => return Err(failed),
+        failed = supervised.run() => return Err(failed),
         () = stop_signal() => return Ok(ExitCode::SUCCESS),
     }
     eprintln!("VTOX is ready after {:.1} s ({} mode)", began.elapsed().as_secs_f64(), settings.mode.name());
+    if let Some(by) = stopped_by(url).await {
+        eprintln!("  consumption  stopped by {by}; POST {gateway}/api/v1/diagnosis-stream/start starts it");
+    }
     eprintln!("  gateway      {gateway}");
     eprintln!("  coordinator  {coordinator}/status");
     eprintln!("  monitor      http://127.0.0.1:{}/status", settings.monitor.port);
@@ -127,7 +138,7 @@ async fn serve(
     let Some(vehicles) = arguments.vehicles else {
         return tokio::select! {
             () = stop => Ok(ExitCode::SUCCESS),
-            failed = supervise(children, &mut redis) => Err(failed),
+            failed = supervised.run() => Err(failed),
         };
     };
     let plan = fleet::Plan {
@@ -148,12 +159,12 @@ async fn serve(
             eprintln!("stopped without waiting for the last results");
             return Ok(ExitCode::FAILURE);
         }
-        failed = supervise(children, &mut redis) => return Err(failed),
+        failed = supervised.run() => return Err(failed),
     };
     let mut summary = report.to_json();
     if let Value::Object(fields) = &mut summary {
-        fields.insert("services_memory_mib".into(), children.memory_mib().into());
-        fields.insert("restarts".into(), children.restarts().into());
+        fields.insert("services_memory_mib".into(), supervised.children.memory_mib().into());
+        fields.insert("restarts".into(), supervised.children.restarts().into());
     }
     println!("{summary}");
     Ok(if report.complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -167,45 +178,16 @@ fn services(settings: &Settings) -> Vec<Service> {
         Service::new("websocket_bridge", "vtox-websocket-bridge", settings.bridge.port),
     ];
     if settings.cluster.enabled {
-        for (n, faults) in split(settings.cluster.workers).into_iter().enumerate() {
-            let port = settings.worker.port + n as u16;
-            let mut worker = Service::new(&format!("worker-{}", n + 1), "vtox-worker", port);
-            worker.environment = vec![
-                ("VTOX_WORKER__ID".to_owned(), format!("worker-{}", n + 1)),
-                ("VTOX_WORKER__PORT".to_owned(), port.to_string()),
-                ("VTOX_WORKER__FAULT_TYPES".to_owned(), faults.to_string()),
-            ];
-            services.push(worker);
-        }
+        services.append(&mut supervisor::first_workers(settings));
     }
     services.push(Service::new("gateway", "vtox-gateway", settings.gateway.port));
     for service in &mut services {
-        service.environment.push(("VTOX_CLUSTER__PARTITIONS".to_owned(), settings.partitions().to_string()));
-    }
-    services
-}
-
-/// Fault types of each of `workers` workers: divided among up to five, all for each of more.
-fn split(workers: u16) -> Vec<FaultSet> {
-    let workers = usize::from(workers);
-    if workers > FaultType::ALL.len() {
-        return vec![FaultSet::ALL; workers];
-    }
-    let share = FaultType::ALL.len().div_ceil(workers.max(1));
-    let mut shares: Vec<FaultSet> =
-        FaultType::ALL.chunks(share).map(|faults| faults.iter().copied().collect()).collect();
-    // Chunks may come out one short (5 into 4); the first share that has two gives one away.
-    while shares.len() < workers {
-        let Some(wide) = shares.iter().position(|s| s.len() > 1) else {
-            break;
-        };
-        let moved = shares[wide].iter().last();
-        if let Some(fault) = moved {
-            shares[wide] = shares[wide].without(fault);
-            shares.push(FaultSet::EMPTY.with(fault));
+        let partitions = ("VTOX_CLUSTER__PARTITIONS".to_owned(), settings.partitions().to_string());
+        if !service.environment.contains(&partitions) {
+            service.environment.push(partitions);
         }
     }
-    shares
+    services
 }
 
 /// Ready: every service says so, and every lane has an owner.
@@ -239,8 +221,11 @@ async fn is_ready(
     if !workers {
         return Ok(());
     }
-    // What the cluster on this Redis began with, whatever the settings say now.
+    if stopped_by(url).await.is_some() {
+        return Ok(());
+    }
     let connection = Endpoint::open(url)?.manager(Duration::from_secs(2));
+    // What the cluster on this Redis began with, whatever the settings say now.
     let topology = topology::current(&connection).await?;
     let lanes = topology.all().count() * topology.enabled.len();
     let answer: Value = client.get(format!("{coordinator}/assignments")).send().await?.json().await?;
@@ -254,17 +239,34 @@ async fn is_ready(
     Ok(())
 }
 
-/// Restarts what crashes, the private Redis among it; returns only when that makes no sense.
-async fn supervise(children: &mut Children, redis: &mut Option<&mut PrivateRedis>) -> anyhow::Error {
-    let redis = async {
-        match redis {
-            Some(redis) => redis.keep_running().await,
-            None => std::future::pending().await,
+/// Who stopped consumption, if it is stopped: then no lane has an owner.
+async fn stopped_by(url: &str) -> Option<String> {
+    let connection = Endpoint::open(url).ok()?.manager(Duration::from_secs(2));
+    let consumption = Switchboard::new(connection).read().await.ok()?.consumption;
+    (!consumption.value.is_running()).then_some(consumption.by)
+}
+
+/// What is kept running.
+struct Supervised<'a> {
+    children: Children,
+    supervisor: Supervisor,
+    redis: Option<&'a mut PrivateRedis>,
+}
+
+impl Supervised<'_> {
+    /// Restarts what crashes, the private Redis among it, and follows the operators' switches; returns only when that makes
+    /// no sense.
+    async fn run(&mut self) -> anyhow::Error {
+        let redis = async {
+            match &mut self.redis {
+                Some(redis) => redis.keep_running().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            failed = self.supervisor.run(&mut self.children) => failed,
+            failed = redis => failed,
         }
-    };
-    tokio::select! {
-        failed = children.supervise() => failed,
-        failed = redis => failed,
     }
 }
 
@@ -299,19 +301,6 @@ fn redacted(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fault_types_are_divided_as_the_modes_say() {
-        let names = |workers| split(workers).iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(names(3), ["turn_fault,insulation", "bearing,eccentricity", "broken_bar"]);
-        assert_eq!(names(2).len(), 2);
-        for workers in 1..=5 {
-            let shares = split(workers);
-            assert_eq!(shares.len(), usize::from(workers));
-            assert_eq!(shares.iter().map(|s| s.len()).sum::<usize>(), 5);
-        }
-        assert!(split(6).iter().all(|s| *s == FaultSet::ALL));
-    }
 
     #[test]
     fn passwords_are_not_shown() {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use futures::future::join_all;
-use vtox_protocol::{Assignment, token};
+use vtox_protocol::{Assignment, Position, token};
 use vtox_streams::{Granted, Lane};
 
 use super::Control;
 use super::leading::Leading;
 use crate::fleet::Alive;
+use crate::lanes::Lanes;
 
 /// Grants written at the same time.
 const GRANTS_AT_ONCE: usize = 64;
@@ -70,13 +71,17 @@ impl Control {
         Ok(true)
     }
 
-    /// Tells the workers what they own.
+    /// Tells the workers what they own: nothing, while consumption is stopped.
     pub(super) async fn write_assignments(
         &self,
         leading: &mut Leading,
         alive: &BTreeMap<String, Alive>,
+        consumption: Position,
     ) -> anyhow::Result<()> {
-        let assignments = leading.lanes.assignments(alive);
+        let assignments = match consumption {
+            Position::Running => leading.lanes.assignments(alive),
+            Position::Stopped => Lanes::nothing(alive),
+        };
         let changed: Vec<(&str, &Assignment)> = assignments
             .iter()
             .filter(|(id, a)| leading.written.get(*id) != Some(*a))

@@ -27,6 +27,8 @@ pub(super) struct Leading {
     pub(super) fills: BTreeMap<String, Fill>,
     pub(super) last_load: Option<Instant>,
     pub(super) last_audit: Instant,
+    /// When consumption was last seen stopped.
+    pub(super) stopped: Option<Instant>,
     pub(super) last_topology: Instant,
     pub(super) last_join: Instant,
     pub(super) began: Instant,
@@ -60,6 +62,7 @@ impl Leading {
             fills: BTreeMap::new(),
             last_load: None,
             last_audit: Instant::now(),
+            stopped: None,
             last_topology: Instant::now(),
             last_join: Instant::now(),
             began: Instant::now(),

@@ -247,11 +247,18 @@ impl Control {
                 return Ok(None);
             }
         }
+        let consumption = members.switches.consumption.value;
+        if !consumption.is_running() {
+            leading.stopped = Some(Instant::now());
+        }
+        // What was asked back at the stop may be given back after the start.
+        let handing_back =
+            leading.stopped.is_some_and(|at| at.elapsed() < Duration::from_millis(self.handover_ms));
         if leading.last_audit.elapsed() >= AUDIT_INTERVAL {
             self.read_owners(leading, None).await?;
             leading.last_audit = Instant::now();
         }
-        let asked = leading.lanes.asked();
+        let asked = if handing_back { leading.lanes.owned() } else { leading.lanes.asked() };
         self.read_owners(leading, Some(asked)).await?;
 
         let joined = alive.keys().any(|id| !leading.known.contains(id));
@@ -271,20 +278,24 @@ impl Control {
             hold,
             capacities: leading.fleet.capacities().clone(),
             backlog_entries: leading.backlog_entries,
+            consumption,
+            lanes_owned: leading.lanes.owned().len(),
             ..View::default()
         };
         // Owners that a new leader does not see may only be late: they get a lease to show themselves.
         let by_run = by_incarnation(&alive);
         let all_seen =
             leading.lanes.0.values().all(|s| s.owner.is_empty() || Lanes::living_owner(s, &by_run).is_some());
-        if settled && (all_seen || leading.began.elapsed() >= self.worker_lease) {
-            leading.started = true;
-            self.decide(now_ms, leading, &units, &workers, &alive, &mut view);
+        if consumption.is_running() {
+            if settled && (all_seen || leading.began.elapsed() >= self.worker_lease) {
+                leading.started = true;
+                self.decide(now_ms, leading, &units, &workers, &alive, &mut view);
+            }
+            if !self.grant(now_ms, leading, &alive).await? {
+                return Ok(None);
+            }
         }
-        if !self.grant(now_ms, leading, &alive).await? {
-            return Ok(None);
-        }
-        self.write_assignments(leading, &alive).await?;
+        self.write_assignments(leading, &alive, consumption).await?;
         view.grants = leading.grants;
         view.average_grant_ms = leading.grant_time.as_secs_f64() * 1_000.0 / leading.grants.max(1) as f64;
         Ok(Some(view))

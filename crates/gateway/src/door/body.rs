@@ -25,7 +25,8 @@ impl Budget {
         Self(Arc::new(Semaphore::new(bytes.div_ceil(PIECE))))
     }
 
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// Takes so many of them until the permit is dropped.
+    pub fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         self.0.clone().try_acquire_many_owned(bytes.div_ceil(PIECE) as u32).map_err(|_| {
             Refusal::new(Code::Overload, "the bodies of other requests take all the memory there is for them")
         })

@@ -32,10 +32,10 @@ const VEHICLES_AT_ONCE: usize = 16;
 struct Line<'a> {
     /// Id of the vehicle.
     vehicle_id: String,
-    /// As in a single message.
-    #[serde(borrow)]
-    #[schema(value_type = Object)]
-    sensor_data: &'a RawValue,
+    /// As in a single message. Without it the line itself is taken as such: its fields beside `vehicle_id`.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Object>)]
+    sensor_data: Option<&'a RawValue>,
     /// As in a single message.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Object>)]
@@ -171,11 +171,15 @@ pub async fn send_batch(
 }
 
 /// A message that can be appended.
-struct Ready {
-    vehicle: VehicleId,
-    decoded: Decoded,
-    key: Option<String>,
-    body: Vec<u8>,
+pub struct Ready {
+    /// Whose motor.
+    pub vehicle: VehicleId,
+    /// What was measured.
+    pub decoded: Decoded,
+    /// The client's name for it, where it gave one.
+    pub key: Option<String>,
+    /// The block as it was sent.
+    pub body: Vec<u8>,
 }
 
 fn is_binary(headers: &HeaderMap) -> Result<bool, Refusal> {
@@ -201,13 +205,19 @@ fn lines(bytes: &[u8], most: usize, topology: &Topology) -> Result<Read, Refusal
     Ok(lines.into_iter().map(|line| read_line(line, topology)).collect())
 }
 
-fn read_line(line: &[u8], topology: &Topology) -> Result<Ready, Refusal> {
-    let line: Line<'_> = object(line, "{\"vehicle_id\": ..., \"sensor_data\": {...}} per line")?;
+/// Reads a message with its vehicle in JSON.
+pub fn read_line(text: &[u8], topology: &Topology) -> Result<Ready, Refusal> {
+    let like = "{\"vehicle_id\": ..., \"sensor_data\": {...}} per line";
+    let line: Line<'_> = object(text, like)?;
+    let sensor_data = match line.sensor_data {
+        Some(sensor_data) => sensor_data,
+        None => object(text, like)?,
+    };
     let vehicle = input::vehicle_id(&line.vehicle_id)?;
     let key = line.key.as_deref().map(check_key).transpose()?;
     let seeds_form = topology.partition_of(&vehicle) == Partition::Bare;
-    let decoded = json_message(line.sensor_data, line.metadata, line.location, seeds_form)?;
-    Ok(Ready { vehicle, decoded, key, body: line.sensor_data.get().as_bytes().to_vec() })
+    let decoded = json_message(sensor_data, line.metadata, line.location, seeds_form)?;
+    Ok(Ready { vehicle, decoded, key, body: sensor_data.get().as_bytes().to_vec() })
 }
 
 fn packed(mut bytes: &[u8], most: usize, topology: &Topology) -> Result<Read, Refusal> {
@@ -224,6 +234,15 @@ fn packed(mut bytes: &[u8], most: usize, topology: &Topology) -> Result<Read, Re
     }
     bounded(items.len(), most)?;
     Ok(items)
+}
+
+/// Reads a message with its vehicle in MessagePack.
+pub fn read_packed(bytes: &[u8], topology: &Topology) -> Result<Ready, Refusal> {
+    let item = rmp_serde::from_slice(bytes).map_err(|e| {
+        let detail = format!("the message cannot be read: {e}; send a map of vehicle_id and block");
+        Refusal::new(Code::UndecodableBlock, detail)
+    })?;
+    read_item(item, topology)
 }
 
 fn read_item(item: Item, topology: &Topology) -> Result<Ready, Refusal> {

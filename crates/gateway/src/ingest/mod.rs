@@ -22,6 +22,7 @@ use vtox_protocol::keys::Partition;
 use vtox_service_kit::trace;
 
 pub use accept::{Incoming, accept, check_key, key_of, may_send, open, traceparent};
+pub use batch::{Ready, read_line, read_packed};
 pub use decode::{Decoded, Form, binary_message, json_message, object, refusal_of};
 
 use crate::api::Api;

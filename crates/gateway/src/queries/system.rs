@@ -27,11 +27,11 @@ pub enum SystemState {
     Stopped,
 }
 
-fn state_of(seen: &MonitorSnapshot) -> SystemState {
-    match seen.throughput_source {
-        ThroughputSource::None if seen.active_consumers == 0 => SystemState::Stopped,
-        _ => SystemState::Running,
-    }
+/// Stopped: an operator stopped consumption, or nobody works.
+async fn state_of(api: &Api, seen: &MonitorSnapshot) -> Result<SystemState, Refusal> {
+    let switched_off = !api.switchboard().read().await?.consumption.value.is_running();
+    let idle = seen.throughput_source == ThroughputSource::None && seen.active_consumers == 0;
+    Ok(if switched_off || idle { SystemState::Stopped } else { SystemState::Running })
 }
 
 /// Figures of the system.
@@ -72,7 +72,7 @@ pub async fn performance(State(api): State<Arc<Api>>) -> Result<Json<Answer<Perf
     let seen = snapshot(&api).await?;
     Ok(Json(Answer::of(Performance {
         system_stats: SystemStats {
-            status: state_of(&seen),
+            status: state_of(&api, &seen).await?,
             uptime_seconds: api.started.elapsed().as_secs_f64(),
             messages_processed: seen.messages_processed,
             error_count: seen.error_count,
@@ -116,7 +116,7 @@ pub struct SystemStatus {
 pub async fn system_status(State(api): State<Arc<Api>>) -> Result<Json<Answer<SystemStatus>>, Refusal> {
     let seen = snapshot(&api).await?;
     Ok(Json(Answer::of(SystemStatus {
-        system_status: state_of(&seen),
+        system_status: state_of(&api, &seen).await?,
         uptime_seconds: api.started.elapsed().as_secs_f64(),
         messages_processed: seen.messages_processed,
         error_count: seen.error_count,

@@ -105,6 +105,10 @@ codes! {
         "Send it again under the same Idempotency-Key, or boot_id and sequence: it is accepted once.";
     NotSupervised CONFLICT "not_supervised" "VTOX does not supervise this cluster"
         "Use what runs it: docker compose up --scale worker_bearing=N, or kubectl scale.";
+    ClusterStopped CONFLICT "cluster_stopped" "The cluster is stopped"
+        "Start it by POST /api/v1/cluster/start.";
+    UpgradeRequired UPGRADE_REQUIRED "upgrade_required" "This path speaks WebSocket only"
+        "Ask for an upgrade to a WebSocket (RFC 6455).";
     WrongMode CONFLICT "wrong_mode" "The cluster runs in another mode"
         "Stop it and start it in the other mode.";
     NoCoordinator SERVICE_UNAVAILABLE "no_coordinator" "No coordinator answers"

@@ -137,6 +137,9 @@ pub struct Gateway {
     pub backlog_entries: u64,
     pub backlog_age_s: u64,
     pub backlog_memory_share: f64,
+    pub ws_max_connections: usize,
+    pub ws_idle_s: u64,
+    pub ws_in_flight: usize,
     pub idempotency_window_s: u64,
 }
 
@@ -301,6 +304,11 @@ impl Settings {
         )?;
         check(self.gateway.batch_items > 0, "gateway.batch_items is 0; at least 1")?;
         check(self.gateway.max_in_flight > 0, "gateway.max_in_flight is 0; at least 1")?;
+        check(
+            self.gateway.ws_max_connections > 0 && self.gateway.ws_in_flight > 0,
+            "gateway.ws_max_connections and gateway.ws_in_flight must be at least 1",
+        )?;
+        check(self.gateway.ws_idle_s >= 5, "gateway.ws_idle_s is below 5")?;
         check(self.gateway.max_connections > 0, "gateway.max_connections is 0; at least 1")?;
         check(
             self.gateway.header_timeout_s > 0 && self.gateway.body_timeout_s > 0,
