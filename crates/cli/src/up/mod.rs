@@ -3,6 +3,7 @@
 
 mod children;
 mod private_redis;
+mod secrets;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,10 +13,11 @@ use anyhow::Context;
 use children::{Children, Plan, Service};
 use clap::Args;
 use private_redis::PrivateRedis;
+use secrets::RedisUsers;
 use serde_json::Value;
 use vtox_connection::Endpoint;
 use vtox_protocol::{FaultSet, FaultType};
-use vtox_service_kit::config::{self, Settings};
+use vtox_service_kit::config::{self, Mode, Settings};
 use vtox_streams::{Durability, topology};
 
 use crate::simulate::{BlockKind, Form, fleet};
@@ -73,17 +75,29 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
     std::fs::create_dir_all(data.join("logs"))
         .with_context(|| format!("{} cannot be made", data.display()))?;
     let mut redis = match settings.redis.url.as_str() {
-        "" => Some(PrivateRedis::start(&data, settings.redis.durability == Durability::Always).await?),
+        "" => {
+            let production = settings.mode == Mode::Production;
+            let users = production.then(|| RedisUsers::make(&data)).transpose()?;
+            let always = settings.redis.durability == Durability::Always;
+            Some(PrivateRedis::start(&data, always, users).await?)
+        }
         _ => None,
     };
-    let url = redis.as_ref().map_or_else(|| settings.redis.url.clone(), PrivateRedis::url);
+    let url = redis.as_ref().map_or_else(|| Ok(settings.redis.url.clone()), PrivateRedis::url)?;
     let plan = Plan {
         url: url.clone(),
         file: file.map(Path::to_owned),
         logs: data.join("logs"),
         mode: settings.mode,
     };
-    let mut children = Children::start(&plan, services(&settings))?;
+    let mut services = services(&settings);
+    if let Some(redis) = &redis {
+        for service in &mut services {
+            let url = redis.url_of(secrets::user_of(service.program))?;
+            service.environment.push(("VTOX_REDIS__URL".to_owned(), url));
+        }
+    }
+    let mut children = Children::start(&plan, services)?;
     let outcome = serve(&arguments, &settings, &url, &data, began, &mut children, redis.as_mut()).await;
     children.stop(Duration::from_secs(settings.shutdown_deadline_s + 2)).await;
     if let Some(redis) = redis {
@@ -101,10 +115,11 @@ async fn serve(
     children: &mut Children,
     mut redis: Option<&mut PrivateRedis>,
 ) -> anyhow::Result<ExitCode> {
+    let endpoint = settings.redis.endpoint(Some(url))?;
     let gateway = format!("http://127.0.0.1:{}", settings.gateway.port);
     let coordinator = format!("http://127.0.0.1:{}", settings.coordinator.port);
     tokio::select! {
-        ready = wait_until_ready(&gateway, &coordinator, url, settings.cluster.enabled) => ready?,
+        ready = wait_until_ready(&gateway, &coordinator, &endpoint, settings.cluster.enabled) => ready?,
         failed = supervise(children, &mut redis) => return Err(failed),
         () = stop_signal() => return Ok(ExitCode::SUCCESS),
     }
@@ -114,6 +129,9 @@ async fn serve(
     eprintln!("  monitor      http://127.0.0.1:{}/status", settings.monitor.port);
     eprintln!("  dashboards   ws://127.0.0.1:{}/ws/frontend", settings.bridge.port);
     eprintln!("  redis        {}", redacted(url));
+    if let Some(file) = redis.as_ref().and_then(|redis| redis.url_file()) {
+        eprintln!("               for other commands: export REDIS_URL=$(cat {})", file.display());
+    }
     eprintln!("  logs         {}", data.join("logs").display());
     let stop = async {
         match arguments.seconds {
@@ -139,7 +157,7 @@ async fn serve(
         interval: Duration::from_secs_f64(arguments.interval),
         block: arguments.block,
         form: Form::Rows,
-        redis: Some(url.to_owned()),
+        redis: Some(endpoint),
     };
     eprintln!("simulating {vehicles} vehicles; Ctrl-C ends it");
     let report = tokio::select! {
@@ -209,12 +227,17 @@ fn split(workers: u16) -> Vec<FaultSet> {
 }
 
 /// Ready: every service says so, and every lane has an owner.
-async fn wait_until_ready(gateway: &str, coordinator: &str, url: &str, workers: bool) -> anyhow::Result<()> {
+async fn wait_until_ready(
+    gateway: &str,
+    coordinator: &str,
+    redis: &Endpoint,
+    workers: bool,
+) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
     let began = Instant::now();
     let mut missing = String::new();
     while began.elapsed() < READY_LIMIT {
-        match is_ready(&client, gateway, coordinator, url, workers).await {
+        match is_ready(&client, gateway, coordinator, redis, workers).await {
             Ok(()) => return Ok(()),
             Err(error) => missing = format!("{error:#}"),
         }
@@ -227,7 +250,7 @@ async fn is_ready(
     client: &reqwest::Client,
     gateway: &str,
     coordinator: &str,
-    url: &str,
+    redis: &Endpoint,
     workers: bool,
 ) -> anyhow::Result<()> {
     client
@@ -240,7 +263,7 @@ async fn is_ready(
         return Ok(());
     }
     // What the cluster on this Redis began with, whatever the settings say now.
-    let connection = Endpoint::open(url)?.manager(Duration::from_secs(2));
+    let connection = redis.manager(Duration::from_secs(2));
     let topology = topology::current(&connection).await?;
     let lanes = topology.all().count() * topology.enabled.len();
     let answer: Value = client.get(format!("{coordinator}/assignments")).send().await?.json().await?;
