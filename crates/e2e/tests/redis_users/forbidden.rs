@@ -56,6 +56,9 @@ const BY_NOBODY: &[&str] = &[
     "HSET vtox:coordinator:unknown a 1",
 ];
 
+/// What a script's author reads.
+const REFUSED: &str = "The user executing the script can't";
+
 const AUTH: &str = "vtox:auth:keys";
 const SWITCHES: &str = "vtox:switches";
 const STRATEGY: &str = "vtox:coordinator:strategy";
@@ -140,7 +143,6 @@ fn by_user(user: &str) -> Vec<String> {
                 &topology,
                 &result,
                 &letter,
-                &alert,
                 &fold,
                 &drain,
                 &load,
@@ -195,8 +197,11 @@ async fn no_user_can_do_what_it_need_not() {
             let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(call).query(&mut connection).unwrap();
             let answer: RedisResult<Value> = redis::cmd("EVALSHA").arg(sha).arg(0).query(&mut connection);
             let error = answer.unwrap_err().to_string();
-            println!("{user:<17} script: {call:<54} {}", if error.contains("ACL") { "NOPERM" } else { "-" });
-            assert!(error.contains("ACL failure in script"), "{user}: {call}: {error}");
+            println!(
+                "{user:<17} script: {call:<54} {}",
+                if error.contains(REFUSED) { "NOPERM" } else { "-" }
+            );
+            assert!(error.contains(REFUSED), "{user}: {call}: {error}");
             tried += 1;
         }
     }

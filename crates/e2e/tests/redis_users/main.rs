@@ -111,8 +111,12 @@ async fn everything(scheme: &str, port: u16, redis: RedisServer, environment: &[
     assert_exact("each service as a user of its own", &fleet.settle().await);
 
     // Aggregation.
-    let vehicles: usize = cluster.command(&["HLEN", VEHICLE_HEALTH]).await;
-    assert_eq!(vehicles, 20);
+    eventually(Duration::from_secs(10), "the health of every vehicle", async || {
+        let refused = refusals(&cluster).await;
+        assert!(refused.is_empty(), "Redis refused what a service needs: {refused:#?}");
+        cluster.command::<usize>(&["HLEN", VEHICLE_HEALTH]).await == 20
+    })
+    .await;
 
     // The same message twice.
     let send = format!("{}/api/v1/diagnosis-stream/vehicles/V/data", cluster.gateway());
