@@ -14,7 +14,9 @@ mod replay;
 mod simulate;
 mod status;
 mod tail;
+mod token;
 mod up;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +64,10 @@ enum Command {
     Dlq(dlq::Arguments),
     /// Diagnose messages again that were answered without a result, as by a fault type that was disabled.
     Replay(replay::Arguments),
+    /// Make, show or revoke API keys and tokens, and the keys that sign tokens.
+    Token(token::Arguments),
+    /// Add, show or remove people who may log in.
+    User(user::Arguments),
     /// Show every setting with its default.
     Config,
 }
@@ -102,6 +108,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Faults(arguments) => faults::run(&arguments, &settings()?).await,
         Command::Dlq(arguments) => dlq::run(&arguments, &settings()?).await,
         Command::Replay(arguments) => replay::run(&arguments, &settings()?).await,
+        Command::Token(arguments) => token::run(arguments, settings).await,
+        Command::User(arguments) => user::run(&arguments, &settings()?).await,
         Command::Config => {
             outln!("{}", config::documented_defaults().trim_end());
             Ok(ExitCode::SUCCESS)

@@ -53,6 +53,16 @@ pub const MONITOR: &str = "vtox:monitor:snapshot";
 pub const VEHICLE_HEALTH: &str = "vtox:vehicles:health";
 /// Hash vehicle id to `overall_status`: the fleet overview without the whole health.
 pub const VEHICLE_STATUS: &str = "vtox:vehicles:status";
+/// Hash id of an API key to its record, JSON without the secret.
+pub const AUTH_KEYS: &str = "vtox:auth:keys";
+/// Hash name of a person to password hash and role, JSON.
+pub const AUTH_USERS: &str = "vtox:auth:users";
+/// Hash id of a revoked API key or token to epoch s from when it is refused anyway, or `null`.
+pub const AUTH_REVOKED: &str = "vtox:auth:revoked";
+/// Counter of changes to the three above. It starts at Redis' clock in ms, so that it never repeats after a loss.
+pub const AUTH_EPOCH: &str = "vtox:auth:epoch";
+/// Sorted set `hash field` by the epoch of its last change.
+pub const AUTH_CHANGES: &str = "vtox:auth:changes";
 /// Ownership and cursor of the aggregation of [`RESULTS`].
 pub const AGGREGATION: &str = "vtox:owner:aggregation";
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use config::{Config, File, FileFormat};
 pub use sections::{
-    Bridge, Cluster, Coordinator, Gateway, LogFormat, Mode, Monitor, Redis, Section, Settings, Telemetry,
-    Worker,
+    Auth, Bridge, Cluster, Coordinator, Gateway, LogFormat, Mode, Monitor, Redis, Section, Settings,
+    Telemetry, Worker,
 };
 
 const DEFAULTS: &str = include_str!("defaults.toml");
@@ -159,6 +159,20 @@ mod tests {
     }
 
     #[test]
+    fn production_needs_credentials_and_keys_for_them() {
+        assert!(!with(&[]).unwrap().auth.required);
+        let production = |more: &[(&str, &str)]| with(&[&[("VTOX_MODE", "production")], more].concat());
+        let settings = production(&[]).unwrap();
+        assert!(settings.auth.required);
+        let error = settings.auth.check(settings.mode).unwrap_err().to_string();
+        assert!(error.contains("vtox token keygen"), "{error}");
+        let settings = production(&[("VTOX_AUTH__KEYS_DIR", "/etc/vtox/keys")]).unwrap();
+        assert!(settings.auth.check(settings.mode).is_ok() && settings.auth.check(Mode::Development).is_ok());
+        let error = production(&[("VTOX_AUTH__REQUIRED", "false")]).unwrap_err().to_string();
+        assert!(error.contains("auth.required is false"), "{error}");
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (environment, part) in [
             (("VTOX_GATEWAY__PROT", "1"), "prot"),
@@ -172,6 +186,8 @@ mod tests {
             (("VTOX_PLACEMENT__STOP_DEVIATION", "0.5"), "set stop_deviation below start_deviation"),
             (("VTOX_PLACEMENT__SCORE__CPU", "-1"), "placement.score.cpu"),
             (("VTOX_PLACEMENT__OVERLOAD__LAG", "3"), "lag"),
+            (("VTOX_AUTH__AUDIENCE", ""), "auth.audience"),
+            (("VTOX_AUTH__TOKEN_LIFETIME_S", "1"), "auth.token_lifetime_s"),
         ] {
             let error = with(&[environment]).unwrap_err().to_string();
             assert!(error.contains(part), "{environment:?}: {error}");

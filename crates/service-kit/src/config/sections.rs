@@ -53,6 +53,7 @@ pub struct Settings {
     pub redis: Redis,
     pub cluster: Cluster,
     pub gateway: Gateway,
+    pub auth: Auth,
     pub coordinator: Coordinator,
     pub placement: PlacementConfig,
     pub worker: Worker,
@@ -139,6 +140,34 @@ pub struct Gateway {
     pub backlog_age_s: u64,
     pub backlog_memory_share: f64,
     pub idempotency_window_s: u64,
+}
+
+/// Section `auth`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "defaults.toml explains each setting")]
+pub struct Auth {
+    pub required: bool,
+    pub keys_dir: String,
+    pub signing_kid: String,
+    pub audience: String,
+    pub issuer: String,
+    pub token_lifetime_s: u64,
+}
+
+impl Auth {
+    /// Checks what only a gateway needs.
+    ///
+    /// # Errors
+    /// In production without a directory of keys.
+    pub fn check(&self, mode: Mode) -> Result<(), ConfigError> {
+        if mode != Mode::Production || !self.keys_dir.is_empty() {
+            return Ok(());
+        }
+        let text = "auth.keys_dir is empty, and production needs keys for tokens; make one by `vtox token keygen DIR` and \
+                    set auth.keys_dir to DIR (VTOX_AUTH__KEYS_DIR=DIR)";
+        Err(ConfigError::Invalid(text.to_owned()))
+    }
 }
 
 /// Section `coordinator`.
@@ -260,6 +289,18 @@ impl Settings {
         check(
             (0.0..=1.0).contains(&self.gateway.backlog_memory_share),
             "gateway.backlog_memory_share must be between 0 and 1",
+        )?;
+        check(
+            self.auth.required || self.mode != Mode::Production,
+            "auth.required is false, which production does not allow; set it to true, or use development or testing",
+        )?;
+        check(
+            !self.auth.audience.is_empty(),
+            "auth.audience is empty; name whom tokens are for, such as vtox",
+        )?;
+        check(
+            (60..=30 * 86_400).contains(&self.auth.token_lifetime_s),
+            "auth.token_lifetime_s must be between 60 and 2592000",
         )?;
         check(
             (0.0..=1.0).contains(&self.telemetry.trace_sample_share),
