@@ -97,6 +97,12 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
             service.environment.push(("VTOX_REDIS__URL".to_owned(), url));
         }
     }
+    if settings.mode == Mode::Production && settings.auth.keys_dir.is_empty() {
+        let keys = secrets::token_keys(&data)?.display().to_string();
+        for service in services.iter_mut().filter(|service| service.program == "vtox-gateway") {
+            service.environment.push(("VTOX_AUTH__KEYS_DIR".to_owned(), keys.clone()));
+        }
+    }
     let mut children = Children::start(&plan, services)?;
     let outcome = serve(&arguments, &settings, &url, &data, began, &mut children, redis.as_mut()).await;
     children.stop(Duration::from_secs(settings.shutdown_deadline_s + 2)).await;
@@ -131,6 +137,7 @@ async fn serve(
     eprintln!("  redis        {}", redacted(url));
     if let Some(file) = redis.as_ref().and_then(|redis| redis.url_file()) {
         eprintln!("               for other commands: export REDIS_URL=$(cat {})", file.display());
+        eprintln!("               credentials for the gateway: vtox token issue, vtox user add");
     }
     eprintln!("  logs         {}", data.join("logs").display());
     let stop = async {

@@ -1,5 +1,5 @@
-//! What a production cluster on this machine keeps secret, made anew at each start: a password for each user of its Redis.
-//! All of it is below `secrets` in the data directory, which only its owner may read.
+//! What a production cluster on this machine keeps secret, below `secrets` in the data directory, which only its owner may
+//! read: a password for each user of its Redis, made anew at each start, and the key that signs tokens, made at the first.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, Permissions};
@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
+use vtox_auth::{Algorithm, generate};
 
 /// Users of Redis and what each may do; without passwords.
 const USERS: &str = include_str!("../../../../deploy/redis/users.acl");
 /// The user of the commands of `vtox`, and of this one.
 pub const OPERATOR: &str = "vtox-cli";
 
-/// The directory, made when it is not there yet; JWT keys go below it as well.
+/// The directory, made when it is not there yet.
 fn directory(data: &Path) -> anyhow::Result<PathBuf> {
     let directory = data.join("secrets");
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
@@ -35,6 +36,16 @@ fn write(path: &Path, content: &str) -> anyhow::Result<()> {
         },
     );
     written.with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Directory of the keys that sign tokens, for `auth.keys_dir`; a key is made where there is none.
+pub fn token_keys(data: &Path) -> anyhow::Result<PathBuf> {
+    let keys = directory(data)?.join("token-keys");
+    let is_empty = std::fs::read_dir(&keys).map_or(true, |mut files| files.next().is_none());
+    if is_empty {
+        generate(&keys, "first", Algorithm::Ed25519)?;
+    }
+    Ok(keys)
 }
 
 /// The users of the private Redis with their passwords of this run.
@@ -131,6 +142,10 @@ mod tests {
         users.leave_url(1).unwrap();
         assert_eq!((mode(&users.acl_file()), mode(&users.url_file())), (0o600, 0o600));
         assert_eq!(mode(&users.directory), 0o700);
+        let keys = token_keys(data.path()).unwrap();
+        let key = std::fs::read(keys.join("first.key.pem")).unwrap();
+        token_keys(data.path()).unwrap();
+        assert_eq!(std::fs::read(keys.join("first.key.pem")).unwrap(), key, "the key stays");
         let again = RedisUsers::make(data.path()).unwrap();
         assert!(again.passwords.values().all(|password| !users.passwords.values().any(|p| p == password)));
     }

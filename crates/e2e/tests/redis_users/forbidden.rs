@@ -1,6 +1,6 @@
 //! What each user of Redis may not do, tried one by one.
 
-use redis::{Client, Connection, RedisResult, Value};
+use redis::{Connection, RedisResult, Value};
 use vtox_e2e::ONE_AT_A_TIME;
 use vtox_protocol::FaultType;
 use vtox_protocol::keys::{
@@ -8,7 +8,7 @@ use vtox_protocol::keys::{
     MONITOR, Partition, RAW, RESULTS, SERVICES, TERM, TOPOLOGY, VEHICLE_HEALTH, WORKER_LOADS,
 };
 
-use super::{USERS, Users, url};
+use super::{USERS, Users, client, url};
 
 /// What nobody may.
 const BY_NOBODY: &[&str] = &[
@@ -160,7 +160,7 @@ fn by_user(user: &str) -> Vec<String> {
 }
 
 fn connect(user: &str, port: u16) -> Connection {
-    Client::open(url("redis", user, port)).unwrap().get_connection().unwrap()
+    client(&url("redis", user, port)).get_connection().unwrap()
 }
 
 fn run(connection: &mut Connection, line: &str) -> RedisResult<Value> {
