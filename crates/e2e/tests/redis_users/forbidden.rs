@@ -61,7 +61,7 @@ const REFUSED: &str = "The user executing the script can't";
 
 const AUTH: &str = "vtox:auth:keys";
 const SWITCHES: &str = "vtox:switches";
-const STRATEGY: &str = "vtox:coordinator:strategy";
+const ROUTING: &str = "vtox:coordinator:routing";
 const MOTORS: &str = "vtox:motors";
 
 /// What a user may not, while others may.
@@ -80,7 +80,7 @@ fn by_user(user: &str) -> Vec<String> {
         format!("HDEL {owner} owner"),
     ];
     let switch =
-        [format!("HSET {SWITCHES} workers 0"), format!("SET {STRATEGY} x"), format!("HSET {MOTORS} v {{}}")];
+        [format!("HSET {SWITCHES} workers 0"), format!("SET {ROUTING} x"), format!("HSET {MOTORS} v {{}}")];
     let aggregate = [
         format!("HSET {VEHICLE_HEALTH} v {{}}"),
         format!("XADD {ASSESSMENTS} * a 1"),
@@ -103,7 +103,7 @@ fn by_user(user: &str) -> Vec<String> {
     };
     match user {
         "vtox-gateway" => all(
-            &[&write_auth, &lead, &own, &aggregate, &trim],
+            &[&write_auth, &lead, &own, &aggregate, &trim, &switch[1..2]],
             &[&topology, &result, &letter, &alert, &fold, &drain, &load, &seen, &format!("HGETALL {state}")],
         ),
         "vtox-coordinator" => all(
