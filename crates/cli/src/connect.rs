@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
-use vtox_connection::{ConnectionManager, Endpoint};
+use anyhow::{Context, anyhow};
+use vtox_connection::ConnectionManager;
 use vtox_service_kit::config::Settings;
-use vtox_streams::Janitor;
 
 /// A command that takes longer is given up.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -15,8 +14,11 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 /// When it does not answer.
 pub async fn connect(url: Option<&str>, settings: &Settings) -> anyhow::Result<ConnectionManager> {
-    let connection = Endpoint::open(url.unwrap_or_else(|| settings.redis.url()))?.manager(TIMEOUT);
-    let answer = Janitor::new(connection.clone()).redis_now_ms().await;
-    answer.context("Redis does not answer; give --redis URL (`vtox up` prints it)")?;
+    let endpoint = settings.redis.endpoint(url)?;
+    let connection = endpoint.manager(TIMEOUT);
+    let answer: redis::RedisResult<String> = redis::cmd("PING").query_async(&mut connection.clone()).await;
+    answer
+        .map_err(|error| anyhow!(endpoint.explain(&error)))
+        .context("Redis does not answer; give --redis URL (`vtox up` prints it)")?;
     Ok(connection)
 }

@@ -59,8 +59,7 @@ impl Findings {
 pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::default();
     programs(&mut findings);
-    let url = arguments.redis.clone().unwrap_or_else(|| settings.redis.url().to_owned());
-    let answered = redis(&url, settings, &mut findings).await;
+    let answered = redis(arguments.redis.as_deref(), settings, &mut findings).await;
     if !answered {
         ports(settings, &mut findings);
     }
@@ -121,16 +120,21 @@ fn ports(settings: &Settings, findings: &mut Findings) {
 }
 
 /// Whether Redis answered.
-async fn redis(url: &str, settings: &Settings, findings: &mut Findings) -> bool {
-    let opened = async {
-        let connection = Endpoint::open(url)?.manager(Duration::from_secs(2));
-        let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection.clone()).await?;
-        redis::RedisResult::Ok((connection, info))
-    };
-    let (connection, info) = match opened.await {
-        Ok(opened) => opened,
+async fn redis(url: Option<&str>, settings: &Settings, findings: &mut Findings) -> bool {
+    let endpoint = match settings.redis.endpoint(url) {
+        Ok(endpoint) => endpoint,
         Err(error) => {
-            let text = format!("Redis does not answer: {error}");
+            findings.error(error.to_string(), "correct redis.url and the files named in [redis]");
+            return false;
+        }
+    };
+    let connection = endpoint.manager(Duration::from_secs(2));
+    let info: redis::RedisResult<String> =
+        redis::cmd("INFO").arg("server").query_async(&mut connection.clone()).await;
+    let info = match info {
+        Ok(info) => info,
+        Err(error) => {
+            let text = format!("Redis does not answer: {}", endpoint.explain(&error));
             if settings.redis.url.is_empty() {
                 findings.ok(format!("{text}; `vtox up` starts a private one"));
             } else {
@@ -146,10 +150,33 @@ async fn redis(url: &str, settings: &Settings, findings: &mut Findings) -> bool 
     } else {
         findings.error(format!("Redis {version} is too old"), "use Redis 7.0 or newer");
     }
+    access(&endpoint, &connection, settings, findings).await;
     redis_settings(&views, settings, findings).await;
     replicas(&connection, &views, settings, findings).await;
     cluster(&connection, settings, findings).await;
     true
+}
+
+/// Who we are to Redis, and whether others can listen.
+async fn access(
+    endpoint: &Endpoint,
+    connection: &ConnectionManager,
+    settings: &Settings,
+    findings: &mut Findings,
+) {
+    let user: redis::RedisResult<String> =
+        redis::cmd("ACL").arg("WHOAMI").query_async(&mut connection.clone()).await;
+    let user = user.unwrap_or_else(|_| "a user that may not ask its name".to_owned());
+    let encrypted = if endpoint.is_encrypted() { "encrypted (TLS)" } else { "not encrypted" };
+    let text = format!("connected to Redis as {user}, {encrypted}");
+    if user == "default" && settings.mode == Mode::Production {
+        findings.warning(
+            format!("{text}: whoever reaches Redis may do everything"),
+            "give each service a user of its own: deploy/redis/make-users.sh, docs/security.md",
+        );
+    } else {
+        findings.ok(text);
+    }
 }
 
 async fn redis_settings(views: &Views, settings: &Settings, findings: &mut Findings) {

@@ -12,6 +12,7 @@
 
 mod manager;
 mod sentinel;
+mod tls;
 
 use std::io;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use redis::{
 
 pub use manager::ConnectionManager;
 use sentinel::{Address, Sentinels};
+use tls::Tls;
+pub use tls::TlsFiles;
 
 /// How long connecting may take, unless said otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,17 +48,43 @@ impl From<Client> for Endpoint {
 }
 
 impl Endpoint {
-    /// From a URL: `redis://[user:password@]host:port[/db]`, or
-    /// `redis+sentinel://[user:password@]host:port,host:port,.../name-of-the-primary[/db][?sentinel_password=...]`.
-    /// The latter keeps asking the sentinels in the background and needs a Tokio runtime.
+    /// From a URL without certificates of one's own; see [`Endpoint::open_with`].
     ///
     /// # Errors
-    /// When the URL is neither.
+    /// As of [`Endpoint::open_with`].
     pub fn open(url: &str) -> RedisResult<Self> {
-        Ok(Self(match sentinel::Place::parse(url)? {
+        Self::open_with(url, &TlsFiles::default())
+    }
+
+    /// From a URL: `redis://[user:password@]host:port[/db]`, or
+    /// `redis+sentinel://[user:password@]host:port,host:port,.../name-of-the-primary[/db][?sentinel_password=...]`.
+    /// With `rediss` in place of `redis` everything goes over TLS. The latter form keeps asking the sentinels in the
+    /// background and needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the URL is neither, or a file cannot be used.
+    pub fn open_with(url: &str, files: &TlsFiles) -> RedisResult<Self> {
+        let tls = Tls::read(files)?;
+        Ok(Self(match sentinel::Place::parse(url, &tls)? {
             Some(place) => Target::Sentinels(Sentinels::watch(place)?),
-            None => Target::Server(Client::open(url)?),
+            None => Target::Server(Client::open(tls.connection_info(url)?)?),
         }))
+    }
+
+    /// Whether connections are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        tls::is_tls(match &self.0 {
+            Target::Server(client) => client.get_connection_info(),
+            Target::Sentinels(sentinels) => sentinels.primary_info(),
+        })
+    }
+
+    /// An error of connecting or of the first command, with what to do about it.
+    pub fn explain(&self, error: &RedisError) -> String {
+        match tls::advice(error, self.is_encrypted()) {
+            Some(advice) => format!("{error}; {advice}"),
+            None => error.to_string(),
+        }
     }
 
     /// A connection for one user alone. Without a response timeout it may block.

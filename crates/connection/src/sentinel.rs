@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
-    RedisResult,
-};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisResult};
 use tokio::sync::watch;
+
+use crate::tls::{Tls, moved_to};
 
 /// Time between two questions to all sentinels.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -19,7 +18,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
 /// So many rounds of agreement are needed to believe that sentinels were set up anew.
 const ROUNDS_ANEW: u32 = 20;
 const DEFAULT_PORT: u16 = 26_379;
-const SCHEME: &str = "redis+sentinel://";
+/// Schemes, and those of the sentinels and the primary themselves.
+const SCHEMES: [(&str, &str); 2] = [("redis+sentinel://", "redis"), ("rediss+sentinel://", "rediss")];
 
 /// Host and port.
 pub(crate) type Address = (String, u16);
@@ -35,8 +35,9 @@ pub(crate) struct Place {
 
 impl Place {
     /// Reads a URL; none when it is not one of sentinels.
-    pub(crate) fn parse(url: &str) -> RedisResult<Option<Self>> {
-        let Some(rest) = url.strip_prefix(SCHEME) else { return Ok(None) };
+    pub(crate) fn parse(url: &str, tls: &Tls) -> RedisResult<Option<Self>> {
+        let schemes = SCHEMES.into_iter().find_map(|(name, scheme)| Some((url.strip_prefix(name)?, scheme)));
+        let Some((rest, scheme)) = schemes else { return Ok(None) };
         let (rest, password) = match rest.split_once('?') {
             None => (rest, None),
             Some((rest, query)) => match query.strip_prefix("sentinel_password=") {
@@ -57,12 +58,12 @@ impl Place {
         let sentinels = hosts.split(',').map(|host| {
             let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
             let port = if has_port { String::new() } else { format!(":{DEFAULT_PORT}") };
-            format!("redis://{login}{host}{port}").into_connection_info()
+            tls.connection_info(&format!("{scheme}://{login}{host}{port}"))
         });
         Ok(Some(Self {
             sentinels: sentinels.collect::<RedisResult<_>>()?,
             name: name.to_owned(),
-            primary: format!("redis://{credentials}primary/{database}").into_connection_info()?,
+            primary: tls.connection_info(&format!("{scheme}://{credentials}primary/{database}"))?,
         }))
     }
 }
@@ -70,7 +71,7 @@ impl Place {
 fn wrong(what: &'static str) -> RedisError {
     (
         ErrorKind::InvalidClientConfig,
-        "expected redis+sentinel://[user:password@]host:port,host:port/name[/db][?sentinel_password=...]",
+        "expected redis[s]+sentinel://[user:password@]host:port,host:port/name[/db][?sentinel_password=...]",
         what.to_owned(),
     )
         .into()
@@ -106,8 +107,13 @@ impl Sentinels {
             _ => None,
         };
         let address = address.ok_or_else(|| io::Error::other("no sentinel names the primary"))?;
-        let at = ConnectionAddr::Tcp(address.0.clone(), address.1);
-        Ok((Client::open(self.primary.clone().set_addr(at))?, address))
+        let (host, port) = address.clone();
+        Ok((Client::open(moved_to(self.primary.clone(), host, port))?, address))
+    }
+
+    /// Of the primary, but for its address.
+    pub(crate) fn primary_info(&self) -> &ConnectionInfo {
+        &self.primary
     }
 
     pub(crate) fn is_primary(&self, address: &Address) -> bool {
@@ -210,10 +216,13 @@ async fn ask_all(mut sentinels: Vec<Sentinel>, name: String, known: watch::Sende
 mod tests {
     use proptest::prelude::*;
 
+    use redis::ConnectionAddr;
+
     use super::*;
+    use crate::TlsFiles;
 
     fn parse(url: &str) -> RedisResult<Option<Place>> {
-        Place::parse(url)
+        Place::parse(url, &Tls::read(&TlsFiles::default())?)
     }
 
     #[test]
@@ -228,6 +237,10 @@ mod tests {
         assert_eq!((redis.username(), redis.password(), redis.db()), (Some("vtox"), Some("p@ss"), 3));
         assert_eq!(place.sentinels[0].redis_settings().password(), Some("s/e"));
         assert!(parse("redis://127.0.0.1").unwrap().is_none());
+        let place = parse("rediss+sentinel://a/main").unwrap().unwrap();
+        for info in [&place.sentinels[0], &place.primary] {
+            assert!(matches!(info.addr(), ConnectionAddr::TcpTls { .. }));
+        }
     }
 
     #[test]

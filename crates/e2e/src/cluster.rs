@@ -1,5 +1,6 @@
 //! A cluster of real processes.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -122,6 +123,8 @@ pub struct Cluster {
     pub redis: RedisServer,
     /// Where its services look for Redis.
     pub url: String,
+    /// Programs that look for Redis elsewhere, or as another user, and their URLs.
+    pub urls: BTreeMap<String, String>,
     /// Settings for every service.
     pub environment: Vec<(String, String)>,
     /// Services started so far; a dropped one is killed.
@@ -144,6 +147,7 @@ impl Cluster {
         Self {
             redis,
             url,
+            urls: BTreeMap::new(),
             environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             services: Vec::new(),
             logs: tempfile::tempdir().expect("a temporary directory"),
@@ -199,7 +203,8 @@ impl Cluster {
     pub fn add(&mut self, name: &str, binary: &str, port_name: &str, environment: &[(&str, &str)]) {
         let port = free_port();
         let log = self.logs.path().join(format!("{name}-{port}.log"));
-        let own = [("REDIS_URL".to_owned(), self.url.clone()), (port_name.to_owned(), port.to_string())];
+        let url = self.urls.get(binary).unwrap_or(&self.url).clone();
+        let own = [("REDIS_URL".to_owned(), url), (port_name.to_owned(), port.to_string())];
         let given = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         // Later ones win.
         let environment = own.into_iter().chain(self.environment.iter().cloned()).chain(given).collect();

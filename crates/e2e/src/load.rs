@@ -8,6 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use vtox_connection::Endpoint;
 use vtox_ledger::{Balance, Follower, Ledger, Outcome, QUIET, Sent};
 use vtox_protocol::codec::{decode_binary, encode_binary};
 use vtox_protocol::{MessageId, SignalBlock, VehicleId};
@@ -53,6 +54,7 @@ impl Fleet {
     /// The same with blocks of another size.
     pub async fn start_with(gateway: &str, redis: &str, load: Load, sampling: &Sampling) -> Self {
         let ledger = Ledger::default();
+        let redis = Endpoint::open(redis).expect("a URL");
         let mut follower = Follower::open(redis, ledger.clone()).await.expect("a cluster");
         let stop = watch::Sender::new(false);
         let mut senders = JoinSet::new();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 use tokio::task::JoinSet;
+use vtox_connection::Endpoint;
 use vtox_e2e::{Cluster, ONE_AT_A_TIME, eventually, program};
 use vtox_ledger::{Balance, Follower, Ledger};
 use vtox_protocol::codec::encode_binary;
@@ -142,7 +143,8 @@ impl Scene {
         cluster.add_all(&["all", "all"]).await;
         let senders = Arc::new(Senders::default());
         // Not read before the end: a dashboard may have seen what the dead primary alone had, and sees it again.
-        let results = Follower::open(&group.url(), senders.ledger.clone()).await.unwrap();
+        let results =
+            Follower::open(Endpoint::open(&group.url()).unwrap(), senders.ledger.clone()).await.unwrap();
         let gateway = cluster.gateway();
         let mut tasks = JoinSet::new();
         for mut vehicle in fleet(VEHICLES, 0, 1) {

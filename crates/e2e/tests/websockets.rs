@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use vtox_connection::Endpoint;
 use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, assert_exact, eventually};
 use vtox_ledger::{Follower, Ledger, Outcome, Sent};
 use vtox_protocol::SignalBlock;
@@ -88,7 +89,8 @@ async fn every_block_of_a_data_source_is_acknowledged_and_diagnosed_once() {
     let mut cluster = Cluster::start(&[], &[("VTOX_CLUSTER__PARTITIONS", "4")], &["all"]).await;
     let gateway = cluster.gateway();
     let ledger = Ledger::default();
-    let mut follower = Follower::open(&cluster.redis.url(), ledger.clone()).await.unwrap();
+    let mut follower =
+        Follower::open(Endpoint::open(&cluster.redis.url()).unwrap(), ledger.clone()).await.unwrap();
     let mut frames = Vec::new();
     let mut vehicles = fleet(10, 0, 1);
     for n in 0..500 {

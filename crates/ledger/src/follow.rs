@@ -42,8 +42,7 @@ struct Counts {
 
 impl Follower {
     /// From the results that come from now on.
-    pub async fn open(url: &str, ledger: Ledger) -> anyhow::Result<Self> {
-        let redis = Endpoint::open(url)?;
+    pub async fn open(redis: Endpoint, ledger: Ledger) -> anyhow::Result<Self> {
         let connection = redis.manager(TIMEOUT);
         let topology = topology::load(&connection)
             .await?

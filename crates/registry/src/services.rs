@@ -6,13 +6,11 @@ use redis::Script;
 use serde::de::DeserializeOwned;
 use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{
-    ASSIGNMENTS, DRAINING, HEARTBEATS, SERVICE_EVENTS, SERVICE_EVENTS_KEPT, SERVICES, SWITCHES, WORKER_LOADS,
+    DRAINING, HEARTBEATS, SERVICE_EVENTS, SERVICE_EVENTS_KEPT, SERVICES, SWITCHES, WORKER_LOADS,
 };
-use vtox_protocol::{ServiceEvent, ServiceEventType, ServiceRecord, Switches, WorkerLoad};
+use vtox_protocol::{ServiceEvent, ServiceEventType, ServiceRecord, ServiceType, Switches, WorkerLoad};
 
-use crate::switches;
-
-use crate::{RegistryError, Result};
+use crate::{RegistryError, Result, switches};
 
 /// Everything the registry knows at one moment.
 #[derive(Debug, Clone, Default)]
@@ -60,20 +58,24 @@ impl Registry {
 
     /// Says that a service lives, with its record and a worker's load. Answers epoch ms on Redis' clock.
     pub async fn heartbeat(&self, record: &ServiceRecord, load: Option<&WorkerLoad>) -> Result<u64> {
-        let load = load.map(to_json).transpose()?.unwrap_or_default();
         let mut call = self.heartbeat.prepare_invoke();
-        call.key(SERVICES).key(HEARTBEATS).key(WORKER_LOADS);
-        call.arg(record.field()).arg(&record.service_id).arg(to_json(record)?).arg(load);
+        call.key(SERVICES).key(HEARTBEATS);
+        call.arg(record.field()).arg(&record.service_id).arg(to_json(record)?);
+        if let Some(load) = load {
+            call.key(WORKER_LOADS).arg(to_json(load)?);
+        }
         let (s, us): (u64, u64) = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(s * 1_000 + us / 1_000)
     }
 
-    /// Removes a service that ended or has long been dead.
+    /// Removes a service that ended or has long been dead. The coordinator takes a worker's assignment away.
     pub async fn deregister(&self, record: &ServiceRecord, redis_now_ms: u64) -> Result<()> {
         let event = event(ServiceEventType::ServiceDeregistered, record, redis_now_ms)?;
         let mut call = self.remove.prepare_invoke();
-        call.key(SERVICES).key(HEARTBEATS).key(WORKER_LOADS).key(ASSIGNMENTS).key(SERVICE_EVENTS);
-        call.key(DRAINING);
+        call.key(SERVICES).key(SERVICE_EVENTS).key(HEARTBEATS);
+        if record.service_type == ServiceType::Worker {
+            call.key(WORKER_LOADS).key(DRAINING);
+        }
         call.arg(record.field()).arg(&record.service_id).arg(event).arg(SERVICE_EVENTS_KEPT);
         let _: u8 = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(())

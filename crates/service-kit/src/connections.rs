@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use vtox_connection::{ConnectionManager, Endpoint};
 
+use crate::config::Redis;
+
 /// A control command that takes longer is given up.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
 /// A command that carries signals or results and takes longer has an unknown outcome.
@@ -23,9 +25,10 @@ pub struct Connections {
 
 impl Connections {
     /// Connects lazily, so that a service starts before its Redis does.
-    pub fn open(url: &str) -> anyhow::Result<Self> {
-        let client = Endpoint::open(url).context(
-            "redis.url must be redis://HOST:PORT, or redis+sentinel://HOST:PORT,HOST:PORT,.../NAME under Sentinel",
+    pub fn open(settings: &Redis) -> anyhow::Result<Self> {
+        let client = settings.endpoint(None).context(
+            "redis.url must be redis://HOST:PORT, or redis+sentinel://HOST:PORT,HOST:PORT,.../NAME under Sentinel, or the \
+             same with rediss for TLS",
         )?;
         Ok(Self { control: client.manager(CONTROL_TIMEOUT), data: client.manager(DATA_TIMEOUT), client })
     }
@@ -38,7 +41,9 @@ impl Connections {
                 redis::cmd("PING").query_async(&mut self.control.clone()).await;
             match answer {
                 Ok(_) => return,
-                Err(error) if tries.is_multiple_of(25) => tracing::warn!(%error, "waiting for Redis"),
+                Err(error) if tries.is_multiple_of(25) => {
+                    tracing::warn!(error = self.client.explain(&error), "waiting for Redis");
+                }
                 Err(_) => {}
             }
             tries += 1;

@@ -177,7 +177,7 @@ where
         kind,
         id: service_id(kind, &settings, address.port()),
         incarnation: uuid::Uuid::new_v4().simple().to_string(),
-        redis: Connections::open(settings.redis.url())?,
+        redis: Connections::open(&settings.redis)?,
         metrics: metrics::registry(kind.name())?,
         lifecycle: Lifecycle::default(),
         readiness: Readiness(watch::Sender::new(Err("starting".to_owned()))),

@@ -6,6 +6,7 @@ use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{Partition, Topology};
 use vtox_protocol::{EntryId, FaultType};
 
+use crate::read_only::ReadOnlyScript;
 use crate::{Log, Result, StreamError, planted, topology};
 
 /// Progress of one reader of a stream.
@@ -82,7 +83,7 @@ impl Backlog {
 #[derive(Clone)]
 pub struct Janitor {
     connection: ConnectionManager,
-    backlog: Script,
+    backlog: ReadOnlyScript,
     trim: Script,
 }
 
@@ -94,7 +95,7 @@ impl Janitor {
     pub fn new(connection: ConnectionManager) -> Self {
         Self {
             connection,
-            backlog: Script::new(include_str!("scripts/backlog.lua")),
+            backlog: ReadOnlyScript::new(include_str!("scripts/backlog.lua")),
             trim: planted::script(include_str!("scripts/trim.lua")),
         }
     }
@@ -139,14 +140,10 @@ impl Janitor {
         ownerships: &[String],
         redis_now_ms: u64,
     ) -> Result<(u64, Vec<Progress>, u64)> {
-        let mut call = self.backlog.prepare_invoke();
-        call.key(stream);
-        for ownership in ownerships {
-            call.key(ownership);
-        }
-        call.arg(redis_now_ms.saturating_sub(CLOSER_LOOK_MS));
+        let keys: Vec<&str> = std::iter::once(stream).chain(ownerships.iter().map(String::as_str)).collect();
+        let closer_look_ms = redis_now_ms.saturating_sub(CLOSER_LOOK_MS);
         let (added, rows, oldest_ms): (u64, Vec<(String, u64, u64)>, u64) =
-            call.invoke_async(&mut self.connection.clone()).await?;
+            self.backlog.run(&self.connection, &keys, closer_look_ms).await?;
         let rows = rows
             .into_iter()
             .map(|(cursor, read, lag)| {

@@ -35,6 +35,7 @@ mod ownership;
 mod planted;
 mod publish;
 mod read;
+mod read_only;
 mod replay;
 mod replication;
 mod scan;

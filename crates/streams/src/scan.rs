@@ -1,9 +1,9 @@
 //! Looking through a stream for a few fields of some entries, filtered where the entries are.
 
-use redis::Script;
 use vtox_connection::ConnectionManager;
 use vtox_protocol::EntryId;
 
+use crate::read_only::ReadOnlyScript;
 use crate::{Result, StreamError};
 
 /// Entries looked at in one call: they may be of megabytes, and Redis does nothing else meanwhile.
@@ -24,15 +24,20 @@ pub(crate) struct Scan<'a> {
 impl Scan<'_> {
     /// The entries in order, each with the values of the names; a field that is not there is empty.
     pub async fn run(&self, connection: &ConnectionManager) -> Result<Vec<(EntryId, Vec<String>)>> {
-        let script = Script::new(include_str!("scripts/scan.lua"));
+        let script = ReadOnlyScript::new(include_str!("scripts/scan.lua"));
         let (field, value) = self.having.unwrap_or_default();
         let mut found = Vec::new();
         let mut from = self.from_ms.to_string();
         loop {
-            let mut call = script.prepare_invoke();
-            call.key(self.stream).arg(&from).arg(self.to_ms).arg(CHUNK).arg(field).arg(value).arg(self.names);
+            let bounds = [&from, &self.to_ms.to_string(), &CHUNK.to_string()];
+            let arguments: Vec<&str> = bounds
+                .into_iter()
+                .map(String::as_str)
+                .chain([field, value])
+                .chain(self.names.iter().copied())
+                .collect();
             let (last, rows): (String, Vec<Vec<Vec<u8>>>) =
-                call.invoke_async(&mut connection.clone()).await?;
+                script.run(connection, &[self.stream], arguments).await?;
             if last.is_empty() {
                 return Ok(found);
             }

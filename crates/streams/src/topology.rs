@@ -12,17 +12,14 @@ use crate::{Result, StreamError};
 
 /// The topology in force: what is in Redis, else `wanted`, which then is in force for all.
 pub async fn agree(connection: &ConnectionManager, wanted: &Topology) -> Result<Topology> {
-    // Read first: a full Redis refuses every SET, and must not keep out the workers that would drain it.
+    // Read first: a full Redis refuses every SETNX, and must not keep out the workers that would drain it.
     if let Some(topology) = load(connection).await? {
         return Ok(topology);
     }
     let text = serde_json::to_string(wanted).map_err(|e| StreamError::Unexpected(e.to_string()))?;
-    let _: Option<String> = redis::cmd("SET")
-        .arg(keys::TOPOLOGY)
-        .arg(text)
-        .arg("NX")
-        .query_async(&mut connection.clone())
-        .await?;
+    // Not SET with NX: services may create a topology, and only operators may SET another.
+    let _: u8 =
+        redis::cmd("SETNX").arg(keys::TOPOLOGY).arg(text).query_async(&mut connection.clone()).await?;
     load(connection).await?.ok_or_else(|| StreamError::Unexpected("the topology vanished".to_owned()))
 }
 

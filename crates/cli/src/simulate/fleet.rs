@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use vtox_connection::Endpoint;
 use vtox_ledger::{Balance, Follower, Ledger, Outcome};
 use vtox_protocol::{FaultType, MessageId, Status, VehicleId};
 use vtox_service_kit::clock;
@@ -38,7 +39,7 @@ pub struct Plan {
     /// Form.
     pub form: Form,
     /// Redis to read the results from.
-    pub redis: Option<String>,
+    pub redis: Option<Endpoint>,
 }
 
 /// The vehicles start within this time, so that they do not all send at once.
@@ -68,8 +69,8 @@ pub struct Report {
 /// Simulates until `stop` is ready, then waits for the results of what was accepted.
 pub async fn run(plan: Plan, stop: impl Future<Output = ()>, live: bool) -> anyhow::Result<Report> {
     let ledger = Ledger::default();
-    let mut follower = match &plan.redis {
-        Some(url) => Some(Follower::open(url, ledger.clone()).await.context("opening the results")?),
+    let mut follower = match plan.redis {
+        Some(redis) => Some(Follower::open(redis, ledger.clone()).await.context("opening the results")?),
         None => None,
     };
     let sender = Sender::new(&plan.gateway, plan.form)?;

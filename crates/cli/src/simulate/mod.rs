@@ -104,7 +104,7 @@ pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<Ex
         interval: Duration::from_secs_f64(arguments.interval),
         block: arguments.block,
         form: arguments.form,
-        redis: arguments.redis.clone(),
+        redis: arguments.redis.as_deref().map(|url| settings.redis.endpoint(Some(url))).transpose()?,
     };
     let stop = async {
         match arguments.seconds {

@@ -38,10 +38,11 @@ impl Service {
 }
 
 /// What all services share.
-#[derive(Debug, Clone)]
 pub struct Plan {
     /// Redis.
     pub url: String,
+    /// Program, name and value of what it alone is told.
+    pub secrets: Vec<(&'static str, String, String)>,
     /// File with settings.
     pub file: Option<PathBuf>,
     /// Directory of the logs.
@@ -212,6 +213,7 @@ impl Keeper {
     }
 
     fn spawn(&self) -> anyhow::Result<Child> {
+        let own = self.plan.secrets.iter().filter(|(program, ..)| *program == self.service.program);
         let directory = std::env::current_exe()?.parent().context("the program has no directory")?.to_owned();
         let program = directory.join(self.service.program);
         let output = File::options().append(true).open(&self.log)?;
@@ -219,6 +221,7 @@ impl Keeper {
         command
             .env("VTOX_REDIS__URL", &self.plan.url)
             .env("VTOX_MODE", self.plan.mode.name())
+            .envs(own.map(|(_, name, value)| (name, value)))
             .envs(self.service.environment.iter().map(|(k, v)| (k, v)))
             // Ctrl-C in a terminal reaches the whole group; the services are stopped in order instead.
             .process_group(0)

@@ -3,6 +3,7 @@
 
 mod children;
 mod private_redis;
+mod secrets;
 mod supervisor;
 mod workers;
 
@@ -14,11 +15,12 @@ use anyhow::Context;
 use children::{Children, Plan, Service};
 use clap::Args;
 use private_redis::PrivateRedis;
+use secrets::RedisUsers;
 use serde_json::Value;
 use supervisor::Supervisor;
 use vtox_connection::Endpoint;
 use vtox_registry::Switchboard;
-use vtox_service_kit::config::{self, Settings};
+use vtox_service_kit::config::{self, Mode, Settings};
 use vtox_streams::{Durability, topology};
 
 use crate::simulate::{BlockKind, Form, fleet};
@@ -76,12 +78,18 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
     std::fs::create_dir_all(data.join("logs"))
         .with_context(|| format!("{} cannot be made", data.display()))?;
     let mut redis = match settings.redis.url.as_str() {
-        "" => Some(PrivateRedis::start(&data, settings.redis.durability == Durability::Always).await?),
+        "" => {
+            let production = settings.mode == Mode::Production;
+            let users = production.then(|| RedisUsers::make(&data)).transpose()?;
+            let always = settings.redis.durability == Durability::Always;
+            Some(PrivateRedis::start(&data, always, users).await?)
+        }
         _ => None,
     };
-    let url = redis.as_ref().map_or_else(|| settings.redis.url.clone(), PrivateRedis::url);
+    let url = redis.as_ref().map_or_else(|| Ok(settings.redis.url.clone()), PrivateRedis::url)?;
     let plan = Plan {
         url: url.clone(),
+        secrets: secrets_of(&settings, redis.as_ref(), &data)?,
         file: file.map(Path::to_owned),
         logs: data.join("logs"),
         mode: settings.mode,
@@ -89,7 +97,10 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
     };
     let mut supervised = Supervised {
         children: Children::start(plan, services(&settings))?,
-        supervisor: Supervisor::new(Endpoint::open(&url)?.manager(Duration::from_secs(2)), &settings),
+        supervisor: Supervisor::new(
+            settings.redis.endpoint(Some(&url))?.manager(Duration::from_secs(2)),
+            &settings,
+        ),
         redis: redis.as_mut(),
     };
     let outcome = serve(&arguments, &settings, &url, &data, began, &mut supervised).await;
@@ -109,15 +120,16 @@ async fn serve(
     began: Instant,
     supervised: &mut Supervised<'_>,
 ) -> anyhow::Result<ExitCode> {
+    let endpoint = settings.redis.endpoint(Some(url))?;
     let gateway = format!("http://127.0.0.1:{}", settings.gateway.port);
     let coordinator = format!("http://127.0.0.1:{}", settings.coordinator.port);
     tokio::select! {
-        ready = wait_until_ready(&gateway, &coordinator, url, settings.cluster.enabled) => ready?,
+        ready = wait_until_ready(&gateway, &coordinator, &endpoint, settings.cluster.enabled) => ready?,
         failed = supervised.run() => return Err(failed),
         () = stop_signal() => return Ok(ExitCode::SUCCESS),
     }
     eprintln!("VTOX is ready after {:.1} s ({} mode)", began.elapsed().as_secs_f64(), settings.mode.name());
-    if let Some(by) = stopped_by(url).await {
+    if let Some(by) = stopped_by(&endpoint).await {
         eprintln!("  consumption  stopped by {by}; POST {gateway}/api/v1/diagnosis-stream/start starts it");
     }
     eprintln!("  gateway      {gateway}");
@@ -125,6 +137,10 @@ async fn serve(
     eprintln!("  monitor      http://127.0.0.1:{}/status", settings.monitor.port);
     eprintln!("  dashboards   ws://127.0.0.1:{}/ws/frontend", settings.bridge.port);
     eprintln!("  redis        {}", redacted(url));
+    if let Some(file) = supervised.redis.as_ref().and_then(|redis| redis.url_file()) {
+        eprintln!("               for other commands: export REDIS_URL=$(cat {})", file.display());
+        eprintln!("               credentials for the gateway: vtox token issue, vtox user add");
+    }
     eprintln!("  logs         {}", data.join("logs").display());
     let stop = async {
         match arguments.seconds {
@@ -150,7 +166,7 @@ async fn serve(
         interval: Duration::from_secs_f64(arguments.interval),
         block: arguments.block,
         form: Form::Rows,
-        redis: Some(url.to_owned()),
+        redis: Some(endpoint),
     };
     eprintln!("simulating {vehicles} vehicles; Ctrl-C ends it");
     let report = tokio::select! {
@@ -168,6 +184,26 @@ async fn serve(
     }
     println!("{summary}");
     Ok(if report.complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What each program alone is told: its own user of a private Redis, and the gateway where the keys for tokens are.
+fn secrets_of(
+    settings: &Settings,
+    redis: Option<&PrivateRedis>,
+    data: &Path,
+) -> anyhow::Result<Vec<(&'static str, String, String)>> {
+    let mut secrets = Vec::new();
+    if let Some(redis) = redis {
+        for program in secrets::PROGRAMS {
+            let url = redis.url_of(secrets::user_of(program))?;
+            secrets.push((program, "VTOX_REDIS__URL".to_owned(), url));
+        }
+    }
+    if settings.mode == Mode::Production && settings.auth.keys_dir.is_empty() {
+        let keys = secrets::token_keys(data)?.display().to_string();
+        secrets.push(("vtox-gateway", "VTOX_AUTH__KEYS_DIR".to_owned(), keys));
+    }
+    Ok(secrets)
 }
 
 /// The processes of a mode.
@@ -191,12 +227,17 @@ fn services(settings: &Settings) -> Vec<Service> {
 }
 
 /// Ready: every service says so, and every lane has an owner.
-async fn wait_until_ready(gateway: &str, coordinator: &str, url: &str, workers: bool) -> anyhow::Result<()> {
+async fn wait_until_ready(
+    gateway: &str,
+    coordinator: &str,
+    redis: &Endpoint,
+    workers: bool,
+) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
     let began = Instant::now();
     let mut missing = String::new();
     while began.elapsed() < READY_LIMIT {
-        match is_ready(&client, gateway, coordinator, url, workers).await {
+        match is_ready(&client, gateway, coordinator, redis, workers).await {
             Ok(()) => return Ok(()),
             Err(error) => missing = format!("{error:#}"),
         }
@@ -209,7 +250,7 @@ async fn is_ready(
     client: &reqwest::Client,
     gateway: &str,
     coordinator: &str,
-    url: &str,
+    redis: &Endpoint,
     workers: bool,
 ) -> anyhow::Result<()> {
     client
@@ -221,10 +262,10 @@ async fn is_ready(
     if !workers {
         return Ok(());
     }
-    if stopped_by(url).await.is_some() {
+    if stopped_by(redis).await.is_some() {
         return Ok(());
     }
-    let connection = Endpoint::open(url)?.manager(Duration::from_secs(2));
+    let connection = redis.manager(Duration::from_secs(2));
     // What the cluster on this Redis began with, whatever the settings say now.
     let topology = topology::current(&connection).await?;
     let lanes = topology.all().count() * topology.enabled.len();
@@ -240,8 +281,8 @@ async fn is_ready(
 }
 
 /// Who stopped consumption, if it is stopped: then no lane has an owner.
-async fn stopped_by(url: &str) -> Option<String> {
-    let connection = Endpoint::open(url).ok()?.manager(Duration::from_secs(2));
+async fn stopped_by(redis: &Endpoint) -> Option<String> {
+    let connection = redis.manager(Duration::from_secs(2));
     let consumption = Switchboard::new(connection).read().await.ok()?.consumption;
     (!consumption.value.is_running()).then_some(consumption.by)
 }

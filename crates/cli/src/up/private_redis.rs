@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::process::{Child, Command};
+use vtox_connection::Endpoint;
+
+use super::secrets::{OPERATOR, RedisUsers};
 
 /// Where it listens when that is free, so that `redis-cli` finds it.
 const USUAL_PORT: u16 = 6379;
@@ -17,6 +20,8 @@ pub struct PrivateRedis {
     directory: PathBuf,
     log: PathBuf,
     fsync: &'static str,
+    /// None: whoever reaches it may do everything.
+    users: Option<RedisUsers>,
     process: Option<Child>,
 }
 
@@ -25,13 +30,17 @@ const RESTART_WAIT: Duration = Duration::from_millis(500);
 
 impl PrivateRedis {
     /// Starts one that keeps its data in `data`.
-    pub async fn start(data: &Path, always: bool) -> anyhow::Result<Self> {
+    pub async fn start(data: &Path, always: bool, users: Option<RedisUsers>) -> anyhow::Result<Self> {
         let directory = data.join("redis");
         std::fs::create_dir_all(&directory)
             .with_context(|| format!("{} cannot be made", directory.display()))?;
         let port = free_port()?;
+        if let Some(users) = &users {
+            users.leave_url(port)?;
+        }
         let fsync = if always { "always" } else { "everysec" };
-        let mut redis = Self { port, directory, log: data.join("logs/redis.log"), fsync, process: None };
+        let mut redis =
+            Self { port, directory, log: data.join("logs/redis.log"), fsync, users, process: None };
         redis.spawn()?;
         redis.wait().await?;
         Ok(redis)
@@ -43,7 +52,11 @@ impl PrivateRedis {
             .append(true)
             .open(&self.log)
             .context("the log of Redis cannot be made")?;
-        let process = Command::new("redis-server")
+        let mut command = Command::new("redis-server");
+        if let Some(users) = &self.users {
+            command.arg("--aclfile").arg(users.acl_file());
+        }
+        let process = command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--appendonly", "yes", "--appendfsync", self.fsync, "--save", ""])
             .arg("--dir")
@@ -74,17 +87,28 @@ impl PrivateRedis {
         }
     }
 
-    /// Its URL.
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+    /// Its URL for us.
+    pub fn url(&self) -> anyhow::Result<String> {
+        self.url_of(OPERATOR)
+    }
+
+    /// Its URL for a user, where it has users.
+    pub fn url_of(&self, user: &str) -> anyhow::Result<String> {
+        match &self.users {
+            Some(users) => users.url(user, self.port),
+            None => Ok(format!("redis://127.0.0.1:{}", self.port)),
+        }
+    }
+
+    /// File with its URL for other commands of `vtox`, where it has users.
+    pub fn url_file(&self) -> Option<PathBuf> {
+        self.users.as_ref().map(RedisUsers::url_file)
     }
 
     async fn wait(&self) -> anyhow::Result<()> {
-        let client = redis::Client::open(self.url())?;
+        let connection = Endpoint::open(&self.url()?)?.manager(Duration::from_secs(2));
         for _ in 0..200 {
-            if let Ok(mut connection) = client.get_multiplexed_async_connection().await
-                && redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
-            {
+            if redis::cmd("PING").query_async::<String>(&mut connection.clone()).await.is_ok() {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -182,6 +182,7 @@ mod tests {
             (("VTOX_CLUSTER__PARTITIONS", "5000"), "cluster.partitions"),
             (("VTOX_GATEWAY__BACKLOG_MEMORY_SHARE", "2"), "backlog_memory_share"),
             (("VTOX_REDIS__REPLICA_TIMEOUT_MS", "0"), "replica_timeout_ms"),
+            (("VTOX_REDIS__CLIENT_CERT", "cert.pem"), "redis.client_key"),
             (("VTOX_PLACEMENT__STOP_DEVIATION", "0.5"), "set stop_deviation below start_deviation"),
             (("VTOX_PLACEMENT__SCORE__CPU", "-1"), "placement.score.cpu"),
             (("VTOX_PLACEMENT__OVERLOAD__LAG", "3"), "lag"),

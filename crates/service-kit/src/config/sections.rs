@@ -1,8 +1,11 @@
 //! The settings as the services read them; `defaults.toml` explains each.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use vtox_balancing::PlacementConfig;
 use vtox_balancing::routing::{RoutingConfig, Strategy};
+use vtox_connection::{Endpoint, TlsFiles};
 use vtox_protocol::keys::{MAX_PARTITIONS, Topology};
 use vtox_protocol::{FaultSet, FaultType};
 use vtox_streams::Durability;
@@ -80,6 +83,9 @@ impl Section {
 #[expect(missing_docs, reason = "defaults.toml explains each setting")]
 pub struct Redis {
     pub url: String,
+    pub ca_file: PathBuf,
+    pub client_cert: PathBuf,
+    pub client_key: PathBuf,
     pub durability: Durability,
     pub replicas: u32,
     pub replica_timeout_ms: u64,
@@ -99,6 +105,17 @@ impl Redis {
     /// The URL to connect to.
     pub fn url(&self) -> &str {
         if self.url.is_empty() { Self::DEFAULT_URL } else { &self.url }
+    }
+
+    /// The Redis of `url`, or the one of the settings.
+    pub fn endpoint(&self, url: Option<&str>) -> redis::RedisResult<Endpoint> {
+        let file = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+        let files = TlsFiles {
+            ca: file(&self.ca_file),
+            client_cert: file(&self.client_cert),
+            client_key: file(&self.client_key),
+        };
+        Endpoint::open_with(url.unwrap_or_else(|| self.url()), &files)
     }
 }
 
@@ -341,6 +358,10 @@ impl Settings {
         check(
             self.redis.durability != Durability::Replicated || self.redis.replicas > 0,
             "redis.durability is replicated but redis.replicas is 0; set the number of replicas",
+        )?;
+        check(
+            self.redis.client_cert.as_os_str().is_empty() == self.redis.client_key.as_os_str().is_empty(),
+            "redis.client_cert and redis.client_key go together; set both or none",
         )?;
         check(
             self.redis.replica_timeout_ms > 0,
