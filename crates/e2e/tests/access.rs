@@ -210,7 +210,7 @@ async fn what_is_not_genuine_is_refused() {
     })
     .await;
     let id: Value = serde_json::from_slice(&BASE64.decode(parts[1]).unwrap()).unwrap();
-    vtox(&cluster, &["token", "revoke", id["jti"].as_str().unwrap()], &[]);
+    vtox(&cluster, &["token", "revoke", "--jwt", id["jti"].as_str().unwrap()], &[]);
     vtox_e2e::eventually(Duration::from_secs(2), "the revocation", async || {
         code(&good).await == (401, "revoked_token".to_owned())
     })

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{ConnectInfo, MatchedPath, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -11,6 +12,7 @@ use ring::digest::{SHA256, digest};
 use vtox_auth::Principal;
 
 use super::headers::RequestId;
+use super::session::named_vehicle;
 use crate::api::Api;
 use crate::reply::Refusal;
 
@@ -18,7 +20,7 @@ use crate::reply::Refusal;
 pub async fn access(
     State(api): State<Arc<Api>>,
     path: Option<MatchedPath>,
-    parameters: RawPathParams,
+    parameters: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -26,7 +28,7 @@ pub async fn access(
     let method = request.method().clone();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let id = request.extensions().get::<RequestId>().cloned();
-    let vehicle = parameters.iter().find(|(name, _)| *name == "vehicle_id").map(|(_, id)| tag_of(id));
+    let vehicle = parameters.as_ref().ok().and_then(named_vehicle).map(tag_of);
     let path = path.as_ref().map_or("(none)", MatchedPath::as_str).to_owned();
     let response = next.run(request).await;
     let status = response.status();

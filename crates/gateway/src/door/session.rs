@@ -2,31 +2,34 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use vtox_auth::{Denied, Principal};
-use vtox_protocol::VehicleId;
 use vtox_service_kit::clock;
 use vtox_service_kit::config::Mode;
 
 use super::access::Access;
 use crate::api::Api;
+use crate::input;
 use crate::reply::{Code, Refusal};
 
 /// Lets a request through that may pass, with its [`Principal`].
 pub async fn check(
     State(api): State<Arc<Api>>,
     path: Option<MatchedPath>,
-    parameters: RawPathParams,
+    parameters: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request,
     next: Next,
 ) -> Response {
     // A path that is not there needs no token to say so.
     let Some(path) = path else { return next.run(request).await };
     let access = Access::to(request.method(), path.as_str());
-    let passed = admit(&api, access, &parameters, request.headers(), request.uri());
+    let passed = parameters
+        .map_err(|e| Refusal::new(Code::InvalidVehicleId, e.body_text()))
+        .and_then(|parameters| admit(&api, access, &parameters, request.headers(), request.uri()));
     match passed {
         Ok((principal, left)) => {
             request.extensions_mut().insert(principal.clone());
@@ -39,6 +42,11 @@ pub async fn check(
         }
         Err(refusal) => refusal.into_response(),
     }
+}
+
+/// The vehicle that a path names.
+pub fn named_vehicle(parameters: &RawPathParams) -> Option<&str> {
+    parameters.iter().find(|(name, _)| *name == "vehicle_id").map(|(_, id)| id)
 }
 
 type Passed = (Principal, Option<super::limits::Left>);
@@ -65,12 +73,7 @@ fn admit(
         }
         None => Principal::anonymous(),
     };
-    let vehicle = match parameters.iter().find(|(name, _)| *name == "vehicle_id") {
-        Some((_, id)) => {
-            Some(VehicleId::new(id).map_err(|e| Refusal::new(Code::InvalidVehicleId, e.to_string()))?)
-        }
-        None => None,
-    };
+    let vehicle = named_vehicle(parameters).map(input::vehicle_id).transpose()?;
     if !access.allows(&principal, vehicle.as_ref()) {
         return Err(Refusal::new(Code::Forbidden, access.describe()));
     }
