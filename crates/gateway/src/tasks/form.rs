@@ -10,8 +10,12 @@ use vtox_protocol::codec::{decode_binary, decode_csv, decode_json};
 use vtox_protocol::task::{DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS, Priority};
 use vtox_protocol::{FaultSet, MotorProfile, SignalBlock, VehicleId};
 
-use crate::ingest::{object, refusal_of};
+use crate::ingest::refusal_of;
 use crate::reply::{Code, Refusal};
+
+/// What a body in JSON looks like.
+const LIKE: &str =
+    "{\"sensor_data\": {...}}, and beside it fault_type, vehicle_id, priority, timeout_ms or motor";
 
 /// What is said beside the block: query parameters, fields of a form, or members of the JSON body; the latter two win.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -94,8 +98,10 @@ impl Body {
     pub fn decode(&self, mut options: Options) -> Result<Form, Refusal> {
         let mut block = match self {
             Self::Json(text) => {
-                let like = "{\"sensor_data\": {...}}, and beside it fault_type, vehicle_id, priority, timeout_ms or motor";
-                let body: Task<'_> = object(text, like)?;
+                let body: Task<'_> = serde_json::from_slice(text).map_err(|e| {
+                    let code = if e.is_data() { Code::InvalidParameter } else { Code::InvalidJson };
+                    Refusal::new(code, format!("the body cannot be read: {e}; send {LIKE}"))
+                })?;
                 let sensor_data = body.sensor_data;
                 body.options(&mut options);
                 decode_json(sensor_data.get().as_bytes())
