@@ -2,6 +2,7 @@
 #![no_main]
 
 use std::sync::LazyLock;
+use std::time::SystemTime;
 
 use libfuzzer_sys::fuzz_target;
 use vtox_auth::{Credential, Expected, Keyring, parse_credential, verify};
@@ -9,7 +10,7 @@ use vtox_auth::{Credential, Expected, Keyring, parse_credential, verify};
 static KEYS: LazyLock<(Keyring, Expected)> = LazyLock::new(|| {
     let mut keys = Keyring::default();
     // Of no use to anybody: the target knows no token signed with it.
-    keys.add_secret("k1", b"7b1f0a5de2c94c6fa0d3e8b1c5f29a64aa").expect("a secret");
+    keys.add_secret("k1", b"7b1f0a5de2c94c6fa0d3e8b1c5f29a64aa", SystemTime::UNIX_EPOCH).expect("a secret");
     (keys, Expected { audience: "vtox".to_owned(), issuer: None })
 });
 

@@ -161,9 +161,9 @@ async fn uploads_answer_as_the_seeds_did_and_what_is_wrong_is_named() {
         ("application/json", "{}".to_owned(), 422, "sensor_data"),
         ("application/json", "{".to_owned(), 400, "send"),
         ("application/json", json!({"sensor_data": {"data": []}}).to_string(), 422, "no rows"),
-        ("text/csv", "时间,Ia\n0,1\n0.1,x\n".to_owned(), 422, "row 2, column Ia"),
+        ("text/csv", "时间,Ia\n0,1\n0.1,x\n".to_owned(), 400, "row 2, column Ia"),
         ("text/plain", "hello".to_owned(), 415, "text/csv"),
-        ("application/msgpack", "hello".to_owned(), 422, "cannot be read"),
+        ("application/msgpack", "hello".to_owned(), 400, "cannot be read"),
         (MULTIPART, form(&[], "a.xlsx", "x"), 400, "CSV in UTF-8"),
         (MULTIPART, "--x--\r\n".to_owned(), 422, "field named file"),
     ] {
