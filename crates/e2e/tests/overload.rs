@@ -1,0 +1,138 @@
+//! Ten times as much as the gateway can take: what it can take it goes on taking, the rest is refused at once, memory stays.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+use vtox_e2e::{Cluster, Network, ONE_AT_A_TIME, Proxy, eventually};
+
+/// Messages worked on at the same time.
+const PLACES: usize = 8;
+
+#[derive(Default)]
+struct Tally {
+    accepted: AtomicU64,
+    shed: AtomicU64,
+    other: AtomicU64,
+}
+
+impl Tally {
+    fn accepted_per_s(&self, over: Duration) -> f64 {
+        self.accepted.load(Ordering::Relaxed) as f64 / over.as_secs_f64()
+    }
+}
+
+#[derive(Clone)]
+struct Sender {
+    client: Client,
+    url: String,
+    body: Vec<u8>,
+}
+
+impl Sender {
+    async fn send(&self, tally: &Tally) {
+        let request = self.client.post(&self.url).header("content-type", "application/json");
+        let counted = match request.body(self.body.clone()).send().await {
+            Ok(answer) if answer.status() == 200 => &tally.accepted,
+            Ok(answer) if answer.status() == 503 && answer.headers().contains_key("retry-after") => {
+                &tally.shed
+            }
+            Ok(_) | Err(_) => &tally.other,
+        };
+        counted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// As many clients as there are places, each as fast as it is answered.
+    async fn closed_loop(&self, time: Duration) -> Tally {
+        let tally = Arc::new(Tally::default());
+        let until = Instant::now() + time;
+        let clients: Vec<_> = (0..PLACES)
+            .map(|_| {
+                let (sender, tally) = (self.clone(), tally.clone());
+                tokio::spawn(async move {
+                    while Instant::now() < until {
+                        sender.send(&tally).await;
+                    }
+                })
+            })
+            .collect();
+        futures::future::join_all(clients).await;
+        Arc::into_inner(tally).expect("all clients have ended")
+    }
+
+    /// Messages at a rate, whatever becomes of those before.
+    async fn open_loop(&self, per_s: f64, time: Duration) -> Tally {
+        let tally = Arc::new(Tally::default());
+        let mut sent = Vec::new();
+        let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / per_s));
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            tick.tick().await;
+            let (sender, tally) = (self.clone(), tally.clone());
+            sent.push(tokio::spawn(async move { sender.send(&tally).await }));
+        }
+        futures::future::join_all(sent).await;
+        Arc::into_inner(tally).expect("all messages are answered")
+    }
+}
+
+/// Memory in use, bytes.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
+    1024 * line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).expect("kB")
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_times_too_much_is_shed_and_the_rest_goes_on() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut cluster = Cluster::new(&[], &[]);
+    // A Redis that is far away is what limits the gateway, not the processor that the senders need as well.
+    let proxy = Proxy::start(cluster.redis.port(), 1).await;
+    proxy.set(Network::Delay(20, 0));
+    let redis = proxy.url();
+    let places = PLACES.to_string();
+    let environment = [
+        ("REDIS_URL", redis.as_str()),
+        ("VTOX_GATEWAY__MAX_IN_FLIGHT", places.as_str()),
+        ("VTOX_GATEWAY__RATE_PER_VEHICLE", "0"),
+    ];
+    cluster.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &environment);
+    let gateway = cluster.gateway();
+    eventually(Duration::from_secs(20), "the gateway", async || {
+        reqwest::get(format!("{gateway}/ready")).await.is_ok_and(|a| a.status() == 200)
+    })
+    .await;
+    let rows: Vec<String> = (0..100).map(|n| format!("{{\"Ia\":{n}.5}}")).collect();
+    let body = format!("{{\"sensor_data\":{{\"data\":[{}],\"sampling_rate\":1000}}}}", rows.join(","));
+    let sender = Sender {
+        client: Client::builder().timeout(Duration::from_secs(10)).build().unwrap(),
+        url: format!("{gateway}/api/v1/diagnosis-stream/vehicles/V1/data"),
+        body: body.into_bytes(),
+    };
+    let window = Duration::from_secs(5);
+    sender.closed_loop(Duration::from_secs(1)).await;
+    let peak = sender.closed_loop(window).await.accepted_per_s(window);
+    let pid = cluster.service("gateway").pid();
+    let before = resident(pid);
+    let flood = sender.open_loop(10.0 * peak, window).await;
+    let (goodput, memory) = (flood.accepted_per_s(window), resident(pid));
+    let shed = flood.shed.load(Ordering::Relaxed);
+    let other = flood.other.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = sender.closed_loop(window).await;
+    println!(
+        "peak {peak:.0}/s; at ten times that {goodput:.0}/s accepted, {shed} shed, {other} else, {} -> {} MiB; then {:.0}/s",
+        before >> 20,
+        memory >> 20,
+        after.accepted_per_s(window)
+    );
+    assert!(goodput >= 0.9 * peak, "{goodput} of {peak}");
+    assert!(shed > 5 * flood.accepted.load(Ordering::Relaxed), "it was no overload: {shed} shed");
+    assert_eq!(other, 0, "neither accepted nor told to come back");
+    assert!(memory < before + (64 << 20), "{before} -> {memory} bytes");
+    assert!(after.accepted_per_s(window) >= 0.9 * peak, "it recovers");
+    assert_eq!(after.shed.load(Ordering::Relaxed), 0);
+}
