@@ -93,12 +93,25 @@ const SUCCESS_COUNTS: Duration = Duration::from_secs(10);
 const FAILURE_COUNTS: Duration = Duration::from_secs(2);
 /// Share of the lanes that must succeed for the worker to be healthy.
 const WORKING_SHARE: f64 = 0.5;
+/// Why commits change nothing: Redis failed, the lane has another owner, its cursor is elsewhere.
+const REFUSALS: [&str; 3] = ["error", "fenced", "moved"];
 
 impl Stats {
     /// Registers the metrics.
     pub fn register(registry: &Registry) -> anyhow::Result<Self> {
         let by_fault = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["fault_type"]);
         let buckets = prometheus::exponential_buckets(0.001, 2.0, 16)?;
+        let refused = added(
+            registry,
+            IntCounterVec::new(
+                Opts::new("worker_commits_refused_total", "Commits that changed nothing."),
+                &["reason"],
+            ),
+        )?;
+        // A counter that appears with its first increment hides that increment from a rate.
+        for reason in REFUSALS {
+            refused.with_label_values(&[reason]);
+        }
         Ok(Self {
             inner: Mutex::new(Inner {
                 completed: BTreeMap::new(),
@@ -123,13 +136,7 @@ impl Stats {
                 registry,
                 by_fault("worker_dead_letters_total", "Entries answered with a dead letter."),
             )?,
-            refused: added(
-                registry,
-                IntCounterVec::new(
-                    Opts::new("worker_commits_refused_total", "Commits that changed nothing."),
-                    &["reason"],
-                ),
-            )?,
+            refused,
             latency: added(
                 registry,
                 Histogram::with_opts(
