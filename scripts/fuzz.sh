@@ -19,10 +19,11 @@ targets=("$@")
 [ "${#targets[@]}" -gt 0 ] || targets=(rows columns binary csv tokens entries)
 
 # Coverage without a sanitizer needs no nightly compiler; there is no unsafe code to watch.
+build=${CARGO_TARGET_DIR:-target}/fuzz
 unset CARGO_TARGET_DIR
 for target in "${targets[@]}"; do
     printf '\n== %s for %s s\n' "$target" "$seconds"
     mkdir -p "fuzz/corpus/$target"
-    cargo fuzz run --sanitizer none "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+    cargo fuzz run --sanitizer none --target-dir "$build" "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
         -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
 done

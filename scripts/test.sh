@@ -26,6 +26,7 @@ if [ -z "${VTOX_RECORDINGS:-}" ] && [ -d "$root/../shared/data/recordings" ]; th
 fi
 
 step cargo fmt --all --check
+step cargo fmt --manifest-path fuzz/Cargo.toml --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 announce "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked"
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
@@ -66,6 +67,10 @@ done)
 [ -z "$broken" ] || fail "$broken"
 
 step cargo build --workspace --bins --locked
+
+step scripts/fuzz.sh 5
+
+step scripts/contract.sh 10
 
 step scripts/chaos.sh --quick
 
