@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use vtox_connection::Endpoint;
+use vtox_e2e::credentials::vtox;
 use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, assert_exact, eventually};
 use vtox_ledger::{Follower, Ledger, Outcome, Sent};
 use vtox_protocol::SignalBlock;
@@ -317,4 +318,47 @@ async fn dashboards_that_read_nothing_take_no_memory_of_the_gateway_and_hold_up_
     assert!(frames > 4_000, "the one that reads got {frames} of 5000");
     assert!(most_mib < before_mib + 64, "{before_mib} -> {most_mib} MiB");
     drop(slow);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_loses_their_token_loses_their_websockets() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut cluster = Cluster::start(&[], &[("VTOX_AUTH__REQUIRED", "true")], &["all"]).await;
+    let gateway = cluster.gateway();
+    let issue = |label: &str, more: &[&str]| {
+        let arguments: Vec<&str> =
+            ["token", "issue", "--role", "operator", "--label", label].iter().chain(more).copied().collect();
+        vtox(&cluster, &arguments, &[])
+    };
+    let (kept, revoked, brief) =
+        (issue("kept", &[]), issue("revoked", &[]), issue("brief", &["--expires", "8s"]));
+    let path = |path: &str, token: &str| format!("/ws/{path}?access_token={token}");
+    eventually(Duration::from_secs(5), "the keys to be known", async || {
+        let mine = format!("{gateway}/api/v1/cluster/status");
+        let answer = reqwest::Client::new().get(mine).bearer_auth(&brief).send().await.unwrap();
+        answer.status() == 200
+    })
+    .await;
+    let mut stays = open(&gateway, &path("frontend", &kept)).await;
+    let mut expires = open(&gateway, &path("frontend", &brief)).await;
+    let mut sockets = [
+        open(&gateway, &path("frontend", &revoked)).await,
+        open(&gateway, &path("datasource", &revoked)).await,
+    ];
+    let id = revoked.split('_').nth(1).expect("an id").to_owned();
+    vtox(&cluster, &["token", "revoke", &id], &[]);
+    for socket in &mut sockets {
+        let frame = closed(socket).await.expect("a reason");
+        assert_eq!(
+            (u16::from(frame.code), frame.reason.as_str()),
+            (1008, "the token was revoked; get a new one")
+        );
+    }
+    let frame = closed(&mut expires).await.expect("a reason");
+    assert_eq!(
+        (u16::from(frame.code), frame.reason.as_str()),
+        (1008, "the token has expired; get a new one")
+    );
+    stays.send(Message::text(json!({"type": "heartbeat"}).to_string())).await.unwrap();
+    next(&mut stays).await;
 }

@@ -7,3 +7,4 @@ pub mod limits;
 pub mod linger;
 pub mod log;
 pub mod session;
+pub mod standing;

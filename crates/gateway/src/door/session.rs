@@ -12,6 +12,7 @@ use vtox_service_kit::clock;
 use vtox_service_kit::config::Mode;
 
 use super::access::Access;
+use super::standing::Standing;
 use crate::api::Api;
 use crate::input;
 use crate::reply::{Code, Refusal};
@@ -32,6 +33,11 @@ pub async fn check(
         .and_then(|parameters| admit(&api, access, &parameters, request.headers(), request.uri()));
     match passed {
         Ok((principal, left)) => {
+            if is_socket(request.uri()) {
+                let shown = credential(request.headers(), request.uri()).ok().flatten().map(Arc::from);
+                let standing = Standing { shown, principal: principal.clone() };
+                request.extensions_mut().insert(standing);
+            }
             request.extensions_mut().insert(principal.clone());
             let mut response = next.run(request).await;
             response.extensions_mut().insert(principal);
@@ -81,6 +87,11 @@ fn admit(
     Ok((principal, left))
 }
 
+/// Whether a path is that of a WebSocket.
+fn is_socket(uri: &Uri) -> bool {
+    uri.path().starts_with("/ws/")
+}
+
 /// The credential of a request: a bearer token (RFC 6750), an API key, or, for browsers, which cannot set headers on a
 /// WebSocket, the query parameter of RFC 6750 section 2.3 on `/ws/*` alone.
 fn credential<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Option<&'a str>, Refusal> {
@@ -100,7 +111,7 @@ fn credential<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Option<&'a str
             Err(_) => Err(Refusal::new(Code::InvalidToken, "X-API-Key is not text")),
         };
     }
-    if uri.path().starts_with("/ws/") {
+    if is_socket(uri) {
         let pairs = uri.query().unwrap_or_default().split('&');
         return Ok(pairs.filter_map(|p| p.strip_prefix("access_token=")).next());
     }

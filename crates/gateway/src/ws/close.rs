@@ -2,6 +2,7 @@
 
 use axum::extract::ws::{CloseFrame, close_code};
 use tokio_tungstenite::tungstenite;
+use vtox_auth::Denied;
 
 /// A close frame.
 pub fn frame(code: u16, reason: &'static str) -> CloseFrame {
@@ -11,6 +12,11 @@ pub fn frame(code: u16, reason: &'static str) -> CloseFrame {
 /// The other end should connect again.
 pub fn again(reason: &'static str) -> CloseFrame {
     frame(close_code::RESTART, reason)
+}
+
+/// What the caller showed holds no longer.
+pub fn denied(denied: &Denied) -> CloseFrame {
+    CloseFrame { code: close_code::POLICY, reason: denied.to_string().into() }
 }
 
 /// What a read that failed is answered with; none when there is nobody to answer.

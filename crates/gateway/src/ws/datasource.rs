@@ -10,12 +10,12 @@ use axum::extract::{Extension, State};
 use axum::response::Response;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
-use vtox_auth::Principal;
 use vtox_service_kit::clock;
 
 use super::pipeline::{Frame, Outcome, Pipeline};
 use super::{KEEPALIVE, SEND_LIMIT, admit, close, idle};
 use crate::api::Api;
+use crate::door::standing::Standing;
 use crate::reply::{Detail, Refusal};
 
 /// Most frames that one acknowledgement is for, and how long the first of them waits for it.
@@ -42,7 +42,7 @@ const LINGER: Duration = Duration::from_secs(1);
 )]
 pub async fn connect(
     State(api): State<Arc<Api>>,
-    Extension(sender): Extension<Principal>,
+    Extension(standing): Extension<Standing>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     let (upgrade, place) = admit(&api, upgrade)?;
@@ -51,7 +51,7 @@ pub async fn connect(
     let tracked = api.service.lifecycle.tasks.token();
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit).write_buffer_size(0);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        Source::new(api, sender, socket).run().await;
+        Source::new(api, standing, socket).run().await;
         drop((tracked, place));
     }))
 }
@@ -124,6 +124,7 @@ impl Unacknowledged {
 
 struct Source {
     api: Arc<Api>,
+    standing: Standing,
     socket: WebSocket,
     pipeline: Pipeline,
     done: Unacknowledged,
@@ -133,9 +134,10 @@ struct Source {
 }
 
 impl Source {
-    fn new(api: Arc<Api>, sender: Principal, socket: WebSocket) -> Self {
+    fn new(api: Arc<Api>, standing: Standing, socket: WebSocket) -> Self {
         Self {
-            pipeline: Pipeline::new(api.clone(), sender),
+            pipeline: Pipeline::new(api.clone(), standing.principal.clone()),
+            standing,
             api,
             socket,
             done: Unacknowledged::default(),
@@ -163,6 +165,8 @@ impl Source {
     /// Reads frames until the socket is to be closed with a frame, or is gone.
     async fn work(&mut self) -> Option<CloseFrame> {
         let soft = self.api.service.lifecycle.soft.clone();
+        let (api, standing) = (self.api.clone(), self.standing.clone());
+        let mut lost = std::pin::pin!(standing.lost(&api));
         let most = self.api.service.settings.gateway.ws_in_flight;
         let (limit, interval) = idle(&self.api);
         let mut ping = tokio::time::interval(interval);
@@ -175,6 +179,7 @@ impl Source {
             let resume = self.paused.filter(|_| !busy);
             tokio::select! {
                 () = soft.cancelled() => return Some(close::again("the gateway stops; connect again")),
+                denied = &mut lost => return Some(close::denied(&denied)),
                 outcome = self.pipeline.next() => {
                     self.take(outcome);
                     let settled = self.pipeline.len() == 0 || self.done.len() >= ACK_FRAMES;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{RawQuery, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures::{Sink, SinkExt, StreamExt};
@@ -20,6 +20,7 @@ use vtox_protocol::{ServiceRecord, ServiceType};
 use super::{KEEPALIVE, SEND_LIMIT, admit, close, idle};
 use crate::api::Api;
 use crate::cluster::lives;
+use crate::door::standing::Standing;
 use crate::reply::{Code, Detail, Refusal};
 
 /// A bridge that does not answer for this long is passed over.
@@ -47,6 +48,7 @@ type Bridge = WebSocketStream<MaybeTlsStream<TcpStream>>;
 )]
 pub async fn connect(
     State(api): State<Arc<Api>>,
+    Extension(standing): Extension<Standing>,
     RawQuery(query): RawQuery,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
@@ -65,7 +67,7 @@ pub async fn connect(
         .write_buffer_size(0)
         .max_write_buffer_size(2 * MAX_BRIDGE_MESSAGE);
     Ok(upgrade.on_upgrade(move |client| async move {
-        pass(&api, client, bridge).await;
+        pass(&api, &standing, client, bridge).await;
         drop((tracked, place));
     }))
 }
@@ -144,7 +146,7 @@ impl End {
 }
 
 /// Passes frames both ways until one end is done.
-async fn pass(api: &Api, client: WebSocket, bridge: Bridge) {
+async fn pass(api: &Api, standing: &Standing, client: WebSocket, bridge: Bridge) {
     let (mut to_client, mut from_client) = client.split();
     let (mut to_bridge, mut from_bridge) = bridge.split();
     let (limit, interval) = idle(api);
@@ -188,6 +190,7 @@ async fn pass(api: &Api, client: WebSocket, bridge: Bridge) {
     let end = tokio::select! {
         end = down => end,
         end = up => end,
+        denied = standing.lost(api) => End { client: Some(close::denied(&denied)), ..End::client_gone() },
         () = api.service.lifecycle.soft.cancelled() => End {
             client: Some(close::again("the gateway stops; connect again")),
             bridge: Some(close::frame(close_code::AWAY, "the gateway stops")),
