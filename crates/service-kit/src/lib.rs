@@ -10,6 +10,7 @@ pub mod trace;
 
 mod certificate;
 mod connections;
+mod healthcheck;
 mod lifecycle;
 mod member;
 

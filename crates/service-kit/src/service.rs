@@ -12,13 +12,14 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use vtox_protocol::{FaultSet, ServiceRecord, ServiceStatus, ServiceType};
 use vtox_registry::Registry;
 
 use crate::config::{self, Settings};
+use crate::healthcheck;
 use crate::server::{self, Listening};
 use crate::{Connections, Lifecycle, Member, VERSION, clock, metrics, telemetry};
 
@@ -31,6 +32,14 @@ struct Arguments {
     /// File with settings.
     #[arg(long, env = "VTOX_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Say whether the service that runs here with the same settings is ready: exit code 0, else 1
+    Healthcheck,
 }
 
 /// Whether the service can do its work, and why not.
@@ -124,6 +133,9 @@ where
             return ExitCode::from(BAD_SETTINGS);
         }
     };
+    if let Some(Task::Healthcheck) = arguments.task {
+        return healthcheck::run(&settings, port_of(kind, &settings), listening(kind, &settings).tls);
+    }
     if let Err(error) = check(&settings) {
         eprintln!("vtox: {error:#}");
         return ExitCode::from(BAD_SETTINGS);
@@ -156,18 +168,22 @@ where
     })
 }
 
-async fn run<S, F>(kind: ServiceType, settings: Settings, start: S) -> anyhow::Result<ExitCode>
-where
-    S: FnOnce(Arc<Service>) -> F + Send + 'static,
-    F: Future<Output = anyhow::Result<Router>> + Send + 'static,
-{
-    let port = match kind {
+fn port_of(kind: ServiceType, settings: &Settings) -> u16 {
+    match kind {
         ServiceType::ApiGateway => settings.gateway.port,
         ServiceType::Coordinator => settings.coordinator.port,
         ServiceType::Worker => settings.worker.port,
         ServiceType::Monitor => settings.monitor.port,
         ServiceType::Bridge => settings.bridge.port,
-    };
+    }
+}
+
+async fn run<S, F>(kind: ServiceType, settings: Settings, start: S) -> anyhow::Result<ExitCode>
+where
+    S: FnOnce(Arc<Service>) -> F + Send + 'static,
+    F: Future<Output = anyhow::Result<Router>> + Send + 'static,
+{
+    let port = port_of(kind, &settings);
     let listener = TcpListener::bind((settings.host.as_str(), port)).await.with_context(|| {
         format!("port {port} on {} is not free; stop what uses it or set another", settings.host)
     })?;
@@ -255,13 +271,19 @@ async fn serve(
     let dispatch = tower_service(early, operations, starting.clone());
     // The first look marks the initial value as seen.
     starting.borrow_and_update();
-    server::serve(listener, listening(&service), dispatch, service.lifecycle.soft.clone()).await
+    server::serve(
+        listener,
+        listening(service.kind, &service.settings),
+        dispatch,
+        service.lifecycle.soft.clone(),
+    )
+    .await
 }
 
 /// What the listener of a service allows; only the gateway's is open to the world.
-fn listening(service: &Service) -> Listening {
-    let gateway = &service.settings.gateway;
-    let tls = (service.kind == ServiceType::ApiGateway && !gateway.tls_certificate.is_empty())
+fn listening(kind: ServiceType, settings: &Settings) -> Listening {
+    let gateway = &settings.gateway;
+    let tls = (kind == ServiceType::ApiGateway && !gateway.tls_certificate.is_empty())
         .then(|| (gateway.tls_certificate.clone(), gateway.tls_key.clone()));
     Listening {
         max_connections: gateway.max_connections,

@@ -20,6 +20,7 @@ const COMPATIBLE: &[(&str, &str)] = &[
     ("VTOX_CLUSTER_WORKERS", "cluster.workers"),
     ("VTOX_CLUSTER_ENABLED", "cluster.enabled"),
     ("REDIS_URL", "redis.url"),
+    ("REDIS_URL_FILE", "redis.url_file"),
     ("FAULT_TYPES", "worker.fault_types"),
     ("WORKER_ID", "worker.id"),
     ("WORKER_PORT", "worker.port"),
@@ -68,7 +69,8 @@ pub fn load(
     synonyms.append(&mut overrides);
     let overrides = synonyms;
     let mode = mode_of(file, &overrides)?;
-    let settings: Settings = layers(mode, file, &overrides)?.try_deserialize()?;
+    let mut settings: Settings = layers(mode, file, &overrides)?.try_deserialize()?;
+    settings.redis.read_url().map_err(ConfigError::Invalid)?;
     settings.validate().map_err(ConfigError::Invalid)?;
     Ok(settings)
 }
@@ -117,6 +119,22 @@ mod tests {
         assert_eq!(production.host, "0.0.0.0");
         let testing = with(&[("VTOX_CLUSTER_MODE", "testing")]).unwrap();
         assert_eq!((testing.cluster.workers, testing.monitor.interval_s), (2, 5));
+    }
+
+    #[test]
+    fn the_url_of_redis_may_be_in_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("redis.url");
+        let name = path.to_str().unwrap();
+        std::fs::write(&path, "redis://vtox-worker:secret@redis:6379\n").unwrap();
+        let settings = with(&[("REDIS_URL_FILE", name)]).unwrap();
+        assert_eq!(settings.redis.url(), "redis://vtox-worker:secret@redis:6379");
+        let both = with(&[("REDIS_URL_FILE", name), ("REDIS_URL", "redis://other")]).unwrap_err();
+        assert!(both.to_string().contains("both set"), "{both}");
+        std::fs::write(&path, " \n").unwrap();
+        assert!(with(&[("REDIS_URL_FILE", name)]).unwrap_err().to_string().contains("is empty"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(with(&[("REDIS_URL_FILE", name)]).unwrap_err().to_string().contains("cannot be read"));
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Section {
 #[expect(missing_docs, reason = "defaults.toml explains each setting")]
 pub struct Redis {
     pub url: String,
+    pub url_file: PathBuf,
     pub ca_file: PathBuf,
     pub client_cert: PathBuf,
     pub client_key: PathBuf,
@@ -105,6 +106,24 @@ impl Redis {
     /// The URL to connect to.
     pub fn url(&self) -> &str {
         if self.url.is_empty() { Self::DEFAULT_URL } else { &self.url }
+    }
+
+    /// Takes the URL from its file, where one is named.
+    pub(super) fn read_url(&mut self) -> Result<(), String> {
+        if self.url_file.as_os_str().is_empty() {
+            return Ok(());
+        }
+        let file = self.url_file.display();
+        if !self.url.is_empty() {
+            return Err(format!("redis.url and redis.url_file ({file}) are both set; set one of them"));
+        }
+        let text = std::fs::read_to_string(&self.url_file)
+            .map_err(|e| format!("redis.url_file {file} cannot be read: {e}"))?;
+        text.trim().clone_into(&mut self.url);
+        if self.url.is_empty() {
+            return Err(format!("redis.url_file {file} is empty; it must hold the URL of Redis"));
+        }
+        Ok(())
     }
 
     /// The Redis of `url`, or the one of the settings.
