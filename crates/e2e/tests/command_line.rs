@@ -170,6 +170,13 @@ fn check(report: &Value, least: u64) {
     assert_eq!(number("results"), 5 * number("accepted"), "{report}");
 }
 
+/// Every command that services and commands needed was one their user may.
+fn redis_refused_nothing(up: &Up) {
+    let mut connection = redis::Client::open(up.redis_url.as_str()).unwrap().get_connection().unwrap();
+    let refused: Vec<redis::Value> = redis::cmd("ACL").arg("LOG").query(&mut connection).unwrap();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
+
 /// Every address that begins with 127 is this machine; who listens on 127.0.0.1 alone does not hear the others.
 #[cfg(target_os = "linux")]
 fn only_the_gateway_listens_to_other_machines(up: &Up) {
@@ -188,6 +195,7 @@ async fn in_production_every_command_works_with_a_token_and_names_the_fix_withou
         a_simulator_needs_an_operator(&up, data.path());
         #[cfg(target_os = "linux")]
         only_the_gateway_listens_to_other_machines(&up);
+        redis_refused_nothing(&up);
         check(&up.stop(), 20);
     };
     tokio::task::spawn_blocking(test).await.unwrap();

@@ -133,7 +133,7 @@ async fn serve(
     eprintln!("  gateway      {gateway}");
     eprintln!("  coordinator  {coordinator}/status");
     eprintln!("  monitor      http://127.0.0.1:{}/status", settings.monitor.port);
-    // Where tokens are asked for, the way goes through who asks.
+    // The bridge itself asks nobody for a token.
     let dashboards = if settings.auth.required { settings.gateway.port } else { settings.bridge.port };
     eprintln!("  dashboards   ws://127.0.0.1:{dashboards}/ws/frontend");
     eprintln!("  redis        {}", redacted(url));
@@ -176,8 +176,8 @@ async fn serve(
 }
 
 /// What each program alone is told: its own user of a private Redis, and the gateway where the keys for tokens are. In
-/// production the gateway alone listens to other machines: it asks who calls, and with a private Redis nobody else is there
-/// whom the others would have to hear.
+/// production the gateway alone listens to other machines: it asks who calls, the others do not, and with a private Redis
+/// they have nobody to hear there.
 fn own_settings(
     settings: &Settings,
     redis: Option<&PrivateRedis>,
