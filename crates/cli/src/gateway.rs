@@ -49,6 +49,10 @@ impl Gateway {
     }
 
     fn new(url: &str, token: Option<&str>, needs: Role) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            !url.starts_with("https:"),
+            "vtox speaks plain HTTP to a gateway, not HTTPS; for {url} use curl, or put what ends TLS before a gateway without it"
+        );
         let mut headers = HeaderMap::new();
         if let Some(token) = token.map(str::trim).filter(|token| !token.is_empty()) {
             let mut value = HeaderValue::try_from(format!("Bearer {token}"))
@@ -135,6 +139,7 @@ mod tests {
         assert_eq!(request.headers[AUTHORIZATION], "Bearer abc");
         assert!(!format!("{:?}", request.headers).contains("abc"));
         assert!(gateway(Some("")).unwrap().headers.is_empty());
+        assert!(Gateway::new("https://gateway", None, Role::Viewer).is_err());
         let error = gateway(Some("a\nsecret")).err().unwrap().to_string();
         assert!(error.contains("VTOX_TOKEN") && !error.contains("secret"), "{error}");
     }
