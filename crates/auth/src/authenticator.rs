@@ -14,7 +14,9 @@ use crate::password::Checker;
 use crate::store::{Store, StoreError};
 use crate::{Credential, Denied, KeyError, Keyring, Principal, Snapshot, parse_credential};
 
-/// How often Redis is asked for changes: half of the time within which one must take effect.
+/// Time within which every gateway knows what changed in Redis.
+pub const TAKES_EFFECT: Duration = Duration::from_secs(1);
+/// How often Redis is asked for changes: half of that.
 const STORE_POLL: Duration = Duration::from_millis(500);
 /// How often the directory of keys is looked at.
 const KEYS_POLL: Duration = Duration::from_secs(2);

@@ -19,7 +19,7 @@ mod snapshot;
 mod store;
 
 pub use api_key::{ApiKey, ApiKeyRecord};
-pub use authenticator::{Authenticator, OpenError, Options};
+pub use authenticator::{Authenticator, OpenError, Options, TAKES_EFFECT};
 pub use claims::{Claims, Expected, Issue, Issued, verify};
 pub use credential::{Credential, Token, parse_credential};
 pub use denied::Denied;

@@ -94,6 +94,16 @@ impl Store {
         self.change(AUTH_KEYS, id, Some(record), true).await.map(|_| ())
     }
 
+    /// Changes what is kept of an API key, as until when it is good.
+    pub async fn change_key(&self, id: &str, record: &ApiKeyRecord) -> Result<()> {
+        self.change(AUTH_KEYS, id, Some(record), false).await.map(|_| ())
+    }
+
+    /// Forgets an API key: nobody knows it from then on.
+    pub async fn forget_key(&self, id: &str) -> Result<()> {
+        self.change::<()>(AUTH_KEYS, id, None, false).await.map(|_| ())
+    }
+
     /// Revokes an API key or a token; from `until`, epoch s, it is refused anyway and need not be remembered.
     pub async fn revoke(&self, id: &str, until: Option<u64>) -> Result<()> {
         self.change(AUTH_REVOKED, id, Some(&until), false).await.map(|_| ())
@@ -106,7 +116,7 @@ impl Store {
         let snapshot = self.load().await?;
         let over = |(_, until): &(&String, &Option<u64>)| until.is_some_and(|at| at + LEEWAY_S < now_s);
         for (id, _) in snapshot.revoked.iter().filter(over) {
-            self.change::<()>(AUTH_KEYS, id, None, false).await?;
+            self.forget_key(id).await?;
             self.change::<()>(AUTH_REVOKED, id, None, false).await?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use vtox_auth::{
     Algorithm, ApiKey, ApiKeyRecord, Authenticator, Denied, Expected, Issue, Issued, Keyring, Options,
-    Principal, Role, Store, User, UserName, generate, hash_password,
+    Principal, Role, Store, TAKES_EFFECT, User, UserName, generate, hash_password,
 };
 use vtox_protocol::VehicleId;
 use vtox_test_support::RedisServer;
@@ -129,6 +129,23 @@ async fn what_expired_is_forgotten_and_what_did_not_is_not() {
     let mut left: Vec<String> = store.load().await.unwrap().revoked.into_keys().collect();
     left.sort();
     assert_eq!(left, ["for-ever", "young"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_prolonged_and_forgotten_while_gateways_run() {
+    let server = RedisServer::start(&[]);
+    let store = Store::new(server.connection().await);
+    let key = ApiKey::generate().unwrap();
+    let until_s = |at| ApiKeyRecord::of(&key, Role::Operator, None, "", NOW_S, Some(at)).unwrap();
+    store.add_key(key.id(), &until_s(NOW_S)).await.unwrap();
+    let (auth, stop) = watched(&server, None).await;
+    assert_eq!(auth.authenticate(&key.reveal(), NOW_S), Err(Denied::ExpiredToken));
+    store.change_key(key.id(), &until_s(NOW_S + 1)).await.unwrap();
+    until(&auth, &key.reveal(), TAKES_EFFECT, Result::is_ok).await;
+    store.forget_key(key.id()).await.unwrap();
+    until(&auth, &key.reveal(), TAKES_EFFECT, |answer| *answer == Err(Denied::InvalidToken)).await;
+    assert!(store.load().await.unwrap().keys.is_empty());
+    stop.cancel();
 }
 
 async fn log_in(auth: &Authenticator, password: &str, now_s: u64) -> Result<Issued, Denied> {

@@ -8,6 +8,7 @@ mod drain;
 mod evaluate;
 mod explain;
 mod faults;
+mod gateway;
 mod motor;
 mod output;
 mod replay;
@@ -114,5 +115,17 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             outln!("{}", config::documented_defaults().trim_end());
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn commands_and_options_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
     }
 }

@@ -2,18 +2,18 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
+use vtox_auth::Role;
 use vtox_service_kit::config::Settings;
 
+use crate::gateway::{Gateway, Target};
 use crate::output::outln;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Where the gateway is.
-    #[arg(long, value_name = "URL")]
-    gateway: Option<String>,
+    #[command(flatten)]
+    gateway: Target,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -21,19 +21,8 @@ pub struct Arguments {
 
 /// Prints the state of the cluster; the exit code says whether it is healthy.
 pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let gateway =
-        arguments.gateway.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", settings.gateway.port));
-    let answer =
-        reqwest::Client::new().get(format!("{gateway}/api/v1/cluster/status")).send().await.with_context(
-            || format!("no gateway answers at {gateway}; start a cluster with `vtox up` or give --gateway"),
-        )?;
-    let status = answer.status();
-    let answer: Value = answer.json().await.unwrap_or_default();
-    anyhow::ensure!(
-        status.is_success(),
-        "{gateway} answers {status}: {}",
-        answer["detail"].as_str().unwrap_or("-")
-    );
+    let gateway = Gateway::named(&arguments.gateway, settings, Role::Viewer)?;
+    let answer = gateway.get("/api/v1/cluster/status").await?;
     let data = &answer["data"];
     if arguments.json {
         outln!("{data}");

@@ -2,20 +2,20 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+use vtox_auth::Role;
 use vtox_service_kit::config::Settings;
 
+use crate::gateway::{Gateway, Target};
 use crate::output::outln;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Where the websocket bridge is.
-    #[arg(long, value_name = "URL")]
-    bridge: Option<String>,
+    #[command(flatten)]
+    gateway: Target,
     /// Only this vehicle; may be given several times.
     #[arg(long, value_name = "ID")]
     vehicle: Vec<String>,
@@ -30,15 +30,10 @@ pub struct Arguments {
     count: Option<u64>,
 }
 
-/// Prints frames until the bridge closes, enough were printed, or Ctrl-C.
+/// Prints frames until the gateway closes, enough were printed, or Ctrl-C.
 pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let url = arguments
-        .bridge
-        .clone()
-        .unwrap_or_else(|| format!("ws://127.0.0.1:{}/ws/frontend", settings.bridge.port));
-    let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.with_context(|| {
-        format!("no bridge answers at {url}; start a cluster with `vtox up` or give --bridge")
-    })?;
+    let gateway = Gateway::named(&arguments.gateway, settings, Role::Viewer)?;
+    let mut socket = gateway.websocket("/ws/frontend").await?;
     if !(arguments.vehicle.is_empty() && arguments.fault.is_empty()) {
         let subscribe =
             json!({"type": "subscribe", "vehicles": arguments.vehicle, "fault_types": arguments.fault});

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use vtox_auth::{ApiKey, ApiKeyRecord, Expected, Issue, Keyring, Role, Store};
+use vtox_auth::{ApiKey, ApiKeyRecord, Expected, Issue, Keyring, Role, Store, TAKES_EFFECT};
 use vtox_protocol::VehicleId;
 use vtox_service_kit::clock;
 use vtox_service_kit::config::{Auth, Settings};
@@ -123,6 +123,8 @@ async fn api_key(new: &New, store: &Store) -> anyhow::Result<()> {
     let record = ApiKeyRecord::of(&key, new.role, new.vehicle.clone(), &new.label, now_s(), expires)
         .context("a key of role vehicle needs --vehicle ID")?;
     store.add_key(key.id(), &record).await?;
+    // Who has the key may use it at once.
+    tokio::time::sleep(TAKES_EFFECT).await;
     outln!("{}", key.reveal());
     let until = expires.map_or_else(|| "for ever".to_owned(), |at| format!("until {} UTC", day_and_time(at)));
     eprintln!(
@@ -176,6 +178,7 @@ async fn revoke(id: &str, jwt: bool, store: &Store) -> anyhow::Result<()> {
     };
     store.revoke(id, until).await?;
     store.forget_expired(now_s()).await?;
+    tokio::time::sleep(TAKES_EFFECT).await;
     outln!("{id} is refused from now on");
     Ok(())
 }

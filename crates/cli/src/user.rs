@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
-use vtox_auth::{Role, Store, User, UserName, hash_password};
+use vtox_auth::{Role, Store, TAKES_EFFECT, User, UserName, hash_password};
 use vtox_service_kit::clock;
 use vtox_service_kit::config::Settings;
 
@@ -59,6 +59,7 @@ pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<E
                 store.remove_user(name).await?,
                 "there is no {name}; `vtox user list` shows who is there"
             );
+            tokio::time::sleep(TAKES_EFFECT).await;
             outln!("{name} can no longer log in");
         }
         Action::List { json } => list(&store, *json).await?,
@@ -76,6 +77,7 @@ async fn add(store: &Store, name: &UserName, role: Role, replace: bool) -> anyho
     let user = User { password, role, changed: clock::epoch_ms() / 1_000 };
     let done = store.add_user(name, &user, replace).await?;
     ensure!(done, "{name} is there already; add --replace to change role and password");
+    tokio::time::sleep(TAKES_EFFECT).await;
     outln!("{name} can log in as {role}");
     Ok(())
 }

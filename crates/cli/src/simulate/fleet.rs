@@ -10,7 +10,7 @@ use anyhow::Context;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use vtox_connection::Endpoint;
 use vtox_ledger::{Balance, Follower, Ledger, Outcome};
 use vtox_protocol::{FaultType, MessageId, Status, VehicleId};
@@ -19,11 +19,12 @@ use vtox_simulation::{FleetOptions, Vehicle};
 
 use super::sender::{Sender, Sent};
 use super::{BlockKind, Form};
+use crate::gateway::Gateway;
 
 /// What is to be simulated.
 pub struct Plan {
     /// Where to.
-    pub gateway: String,
+    pub gateway: Gateway,
     /// How many vehicles.
     pub vehicles: u64,
     /// The first of them.
@@ -73,7 +74,7 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()>, live: bool) -> anyh
         Some(redis) => Some(Follower::open(redis, ledger.clone()).await.context("opening the results")?),
         None => None,
     };
-    let sender = Sender::new(&plan.gateway, plan.form)?;
+    let sender = Sender::new(plan.gateway, plan.form);
     let counters = Arc::new(Counters::default());
     let options = FleetOptions {
         faulty_share: plan.faulty_share,
@@ -95,25 +96,24 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()>, live: bool) -> anyh
         };
         tasks.spawn(driver.drive(vehicle, over.subscribe()));
     }
+    let mut rejections = BTreeMap::new();
     tokio::pin!(stop);
     let mut summary = tokio::time::interval(SUMMARY);
     summary.reset();
     loop {
         tokio::select! {
             () = &mut stop => break,
+            Some(ended) = tasks.join_next() => count(ended, &mut rejections)?,
             _ = summary.tick(), if live => print_summary(&counters, &ledger),
             done = step(&mut follower) => done?,
         }
     }
     over.send_replace(true);
-    let mut rejections = BTreeMap::new();
     loop {
         tokio::select! {
             ended = tasks.join_next() => match ended {
                 None => break,
-                Some(Ok(Some(rejection))) => *rejections.entry(rejection).or_default() += 1,
-                Some(Ok(None)) => {}
-                Some(Err(error)) => anyhow::bail!("a simulated vehicle crashed: {error}"),
+                Some(ended) => count(ended, &mut rejections)?,
             },
             done = step(&mut follower) => done?,
         }
@@ -123,6 +123,17 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()>, live: bool) -> anyh
         None => None,
     };
     Ok(Report { counters, balance, truth, rejections })
+}
+
+/// Counts why a vehicle was last refused; an error when no vehicle can go on.
+fn count(
+    ended: Result<anyhow::Result<Option<String>>, JoinError>,
+    rejections: &mut BTreeMap<String, u64>,
+) -> anyhow::Result<()> {
+    if let Some(rejection) = ended.context("a simulated vehicle crashed")?? {
+        *rejections.entry(rejection).or_default() += 1;
+    }
+    Ok(())
 }
 
 /// Follows the results; without a Redis, only time passes.
@@ -161,12 +172,12 @@ struct Driver {
 }
 
 impl Driver {
-    /// Drives until it is over; answers the last rejection, if there was one.
+    /// Drives until it is over; answers the last rejection, if there was one, and an error when the credential will not do.
     async fn drive(
         mut self,
         mut vehicle: Vehicle,
         mut over: tokio::sync::watch::Receiver<bool>,
-    ) -> Option<String> {
+    ) -> anyhow::Result<Option<String>> {
         let run_id = uuid::Uuid::new_v4().simple().to_string();
         let mut rejection = None;
         let mut wait = self.start;
@@ -182,9 +193,7 @@ impl Driver {
                 let block = vehicle.next_block(&sampling, start_s);
                 (vehicle, block)
             });
-            let Ok((returned, block)) = generated.await else {
-                return Some("generating crashed".to_owned());
-            };
+            let (returned, block) = generated.await.context("generating the signals of a vehicle crashed")?;
             vehicle = returned;
             self.counters.sent.fetch_add(1, Ordering::Relaxed);
             let sent_ms = clock::epoch_ms();
@@ -193,17 +202,17 @@ impl Driver {
                 sent = self.sender.send(vehicle.id(), &key, &block) => sent,
                 () = patience(over.clone()) => Ok(Sent::Unknown),
             };
-            match sent {
-                Ok(Sent::Accepted { message_id, tries }) => {
+            match sent? {
+                Sent::Accepted { message_id, tries } => {
                     self.counters.accepted.fetch_add(1, Ordering::Relaxed);
                     self.counters.retries.fetch_add(u64::from(tries - 1), Ordering::Relaxed);
                     self.ledger.accepted(message_id, sent_ms);
                 }
-                Ok(Sent::Rejected { status, detail }) => {
+                Sent::Rejected { status, detail } => {
                     self.counters.rejected.fetch_add(1, Ordering::Relaxed);
                     rejection = Some(format!("{status}: {detail}"));
                 }
-                Ok(Sent::Unknown) => {
+                Sent::Unknown => {
                     self.counters.unknown.fetch_add(1, Ordering::Relaxed);
                     if let Ok(vehicle) = VehicleId::new(vehicle.id()) {
                         let message_id = MessageId::from_client_key(&vehicle, &key).to_string();
@@ -212,12 +221,11 @@ impl Driver {
                         self.ledger.sent(message_id, sent);
                     }
                 }
-                Err(error) => rejection = Some(error.to_string()),
             }
             let jittered = self.interval.mul_f64(self.random.random_range(2.0 / 3.0..4.0 / 3.0));
             wait = jittered.saturating_sub(Duration::from_millis(clock::epoch_ms().saturating_sub(began_ms)));
         }
-        rejection
+        Ok(rejection)
     }
 }
 

@@ -9,16 +9,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use vtox_auth::Role;
 use vtox_service_kit::config::Settings;
 use vtox_simulation::Sampling;
 
+use crate::gateway::{Gateway, Target};
 use crate::output::outln;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Where the gateway is.
-    #[arg(long, value_name = "URL")]
-    gateway: Option<String>,
+    #[command(flatten)]
+    gateway: Target,
     /// Vehicles.
     #[arg(long, default_value_t = 10)]
     vehicles: u64,
@@ -88,10 +89,9 @@ pub enum Form {
 
 /// Sends until the time is over or Ctrl-C; prints what happened.
 pub async fn run(arguments: Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let gateway =
-        arguments.gateway.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", settings.gateway.port));
+    let gateway = Gateway::named(&arguments.gateway, settings, Role::Operator)?;
     if let Some(directory) = &arguments.replay {
-        return replay::run(directory, &gateway, arguments.json).await;
+        return replay::run(directory, gateway, arguments.json).await;
     }
     anyhow::ensure!(arguments.interval > 0.0, "--interval must be positive");
     anyhow::ensure!((0.0..=1.0).contains(&arguments.faulty), "--faulty must be between 0 and 1");

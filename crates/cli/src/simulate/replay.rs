@@ -13,17 +13,16 @@ use vtox_protocol::FaultType;
 
 use super::Form;
 use super::sender::{Sender, Sent};
-
+use crate::gateway::Gateway;
 use crate::output::outln;
 
 /// How long a recording's results may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends every recording as a vehicle of its own and prints what came of it.
-pub async fn run(directory: &Path, gateway: &str, as_json: bool) -> anyhow::Result<ExitCode> {
+pub async fn run(directory: &Path, gateway: Gateway, as_json: bool) -> anyhow::Result<ExitCode> {
     let manifest = directory.join("manifest.json");
-    let sender = Sender::new(gateway, Form::Binary)?;
-    let client = reqwest::Client::new();
+    let sender = Sender::new(gateway.clone(), Form::Binary);
     let run_id = &uuid::Uuid::new_v4().simple().to_string()[..8];
     let mut rows = Vec::new();
     let mut complete = true;
@@ -32,7 +31,7 @@ pub async fn run(directory: &Path, gateway: &str, as_json: bool) -> anyhow::Resu
         // The id of a recording holds its label, so the vehicle gets a number.
         let vehicle = format!("REPLAY-{run_id}-{n:03}");
         let last = send(&sender, &vehicle, &recording).await?;
-        let verdicts = verdicts(&client, gateway, &vehicle, &last).await?;
+        let verdicts = verdicts(&gateway, &vehicle, &last).await?;
         complete &= verdicts.len() == FaultType::ALL.len();
         if !as_json {
             let shown: Vec<String> = verdicts
@@ -69,18 +68,17 @@ async fn send(sender: &Sender, vehicle: &str, recording: &Recording) -> anyhow::
 
 /// The results of a message, once there is one of every fault type.
 async fn verdicts(
-    client: &reqwest::Client,
-    gateway: &str,
+    gateway: &Gateway,
     vehicle: &str,
     message_id: &str,
 ) -> anyhow::Result<BTreeMap<String, Value>> {
-    let url = format!(
-        "{gateway}/api/v1/diagnosis-stream/vehicles/{}/diagnosis-history?hours=24",
+    let path = format!(
+        "/api/v1/diagnosis-stream/vehicles/{}/diagnosis-history?hours=24",
         utf8_percent_encode(vehicle, NON_ALPHANUMERIC)
     );
     let began = Instant::now();
     loop {
-        let answer: Value = client.get(&url).send().await?.error_for_status()?.json().await?;
+        let answer: Value = gateway.get(&path).await?;
         let found: BTreeMap<String, Value> = answer["data"]["diagnosis_history"]
             .as_array()
             .into_iter()

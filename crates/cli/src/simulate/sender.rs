@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use vtox_protocol::SignalBlock;
 use vtox_protocol::codec::{encode_binary, encode_json};
 
 use super::Form;
+use crate::gateway::{Gateway, is_about_credentials};
 
 /// What became of a block.
 pub enum Sent {
@@ -25,8 +26,7 @@ pub enum Sent {
 /// Sends blocks to a gateway.
 #[derive(Clone)]
 pub struct Sender {
-    client: Client,
-    gateway: String,
+    gateway: Gateway,
     form: Form,
 }
 
@@ -47,17 +47,18 @@ struct Refused {
 }
 
 impl Sender {
-    /// To the gateway at `gateway`.
-    pub fn new(gateway: &str, form: Form) -> anyhow::Result<Self> {
-        let client = Client::builder().timeout(TIMEOUT).build()?;
-        Ok(Self { client, gateway: gateway.trim_end_matches('/').to_owned(), form })
+    /// To a gateway.
+    pub fn new(gateway: Gateway, form: Form) -> Self {
+        Self { gateway, form }
     }
 
     /// Sends one block. `key` makes resends of it one message.
+    ///
+    /// # Errors
+    /// When the gateway wants another credential: then it takes no further block either.
     pub async fn send(&self, vehicle: &str, key: &str, block: &SignalBlock) -> anyhow::Result<Sent> {
-        let url = format!(
-            "{}/api/v1/diagnosis-stream/simulator/vehicles/{}/data",
-            self.gateway,
+        let path = format!(
+            "/api/v1/diagnosis-stream/vehicles/{}/data",
             utf8_percent_encode(vehicle, NON_ALPHANUMERIC)
         );
         let (kind, body) = match self.form {
@@ -72,8 +73,9 @@ impl Sender {
         loop {
             tries += 1;
             let request = self
-                .client
-                .post(&url)
+                .gateway
+                .request(Method::POST, &path)
+                .timeout(TIMEOUT)
                 .header(CONTENT_TYPE, kind)
                 .header("Idempotency-Key", key)
                 .body(body.clone());
@@ -89,6 +91,9 @@ impl Sender {
                     let status = answer.status();
                     let wait =
                         answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+                    if is_about_credentials(status) {
+                        return Err(self.gateway.refusal(status, &answer.bytes().await.unwrap_or_default()));
+                    }
                     if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
                         let Refused { detail } = answer.json().await.unwrap_or_default();
                         return Ok(Sent::Rejected { status, detail });

@@ -42,7 +42,7 @@ pub struct Plan {
     /// Redis.
     pub url: String,
     /// Program, name and value of what it alone is told.
-    pub secrets: Vec<(&'static str, String, String)>,
+    pub own: Vec<(&'static str, String, String)>,
     /// File with settings.
     pub file: Option<PathBuf>,
     /// Directory of the logs.
@@ -213,7 +213,7 @@ impl Keeper {
     }
 
     fn spawn(&self) -> anyhow::Result<Child> {
-        let own = self.plan.secrets.iter().filter(|(program, ..)| *program == self.service.program);
+        let own = self.plan.own.iter().filter(|(program, ..)| *program == self.service.program);
         let directory = std::env::current_exe()?.parent().context("the program has no directory")?.to_owned();
         let program = directory.join(self.service.program);
         let output = File::options().append(true).open(&self.log)?;

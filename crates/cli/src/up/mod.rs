@@ -3,7 +3,9 @@
 
 mod children;
 mod private_redis;
+mod ready;
 mod secrets;
+mod simulator;
 mod supervisor;
 mod workers;
 
@@ -15,15 +17,14 @@ use anyhow::Context;
 use children::{Children, Plan, Service};
 use clap::Args;
 use private_redis::PrivateRedis;
+use ready::{stopped_by, wait_until_ready};
 use secrets::RedisUsers;
 use serde_json::Value;
 use supervisor::Supervisor;
-use vtox_connection::Endpoint;
-use vtox_registry::Switchboard;
 use vtox_service_kit::config::{self, Mode, Settings};
-use vtox_streams::{Durability, topology};
+use vtox_streams::Durability;
 
-use crate::simulate::{BlockKind, Form, fleet};
+use crate::simulate::BlockKind;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -52,9 +53,6 @@ pub struct Arguments {
     #[arg(long = "for", value_name = "SECONDS")]
     seconds: Option<u64>,
 }
-
-/// How long the cluster may take until it is ready.
-const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the cluster.
 pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -89,7 +87,7 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
     let url = redis.as_ref().map_or_else(|| Ok(settings.redis.url.clone()), PrivateRedis::url)?;
     let plan = Plan {
         url: url.clone(),
-        secrets: secrets_of(&settings, redis.as_ref(), &data)?,
+        own: own_settings(&settings, redis.as_ref(), &data)?,
         file: file.map(Path::to_owned),
         logs: data.join("logs"),
         mode: settings.mode,
@@ -135,7 +133,9 @@ async fn serve(
     eprintln!("  gateway      {gateway}");
     eprintln!("  coordinator  {coordinator}/status");
     eprintln!("  monitor      http://127.0.0.1:{}/status", settings.monitor.port);
-    eprintln!("  dashboards   ws://127.0.0.1:{}/ws/frontend", settings.bridge.port);
+    // The bridge itself asks nobody for a token.
+    let dashboards = if settings.auth.required { settings.gateway.port } else { settings.bridge.port };
+    eprintln!("  dashboards   ws://127.0.0.1:{dashboards}/ws/frontend");
     eprintln!("  redis        {}", redacted(url));
     if let Some(file) = supervised.redis.as_ref().and_then(|redis| redis.url_file()) {
         eprintln!("               for other commands: export REDIS_URL=$(cat {})", file.display());
@@ -157,20 +157,9 @@ async fn serve(
             failed = supervised.run() => Err(failed),
         };
     };
-    let plan = fleet::Plan {
-        gateway,
-        vehicles,
-        offset: 0,
-        seed: 1,
-        faulty_share: 0.2,
-        interval: Duration::from_secs_f64(arguments.interval),
-        block: arguments.block,
-        form: Form::Rows,
-        redis: Some(endpoint),
-    };
-    eprintln!("simulating {vehicles} vehicles; Ctrl-C ends it");
+    let fleet = simulator::Fleet { vehicles, interval: arguments.interval, block: arguments.block };
     let report = tokio::select! {
-        report = fleet::run(plan, stop, true) => report?,
+        report = fleet.run(settings, endpoint, stop) => report?,
         () = async { stop_signal().await; stop_signal().await } => {
             eprintln!("stopped without waiting for the last results");
             return Ok(ExitCode::FAILURE);
@@ -186,24 +175,30 @@ async fn serve(
     Ok(if report.complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What each program alone is told: its own user of a private Redis, and the gateway where the keys for tokens are.
-fn secrets_of(
+/// What each program alone is told: its own user of a private Redis, and the gateway where the keys for tokens are. In
+/// production the gateway alone listens to other machines: it asks who calls, the others do not, and with a private Redis
+/// they have nobody to hear there.
+fn own_settings(
     settings: &Settings,
     redis: Option<&PrivateRedis>,
     data: &Path,
 ) -> anyhow::Result<Vec<(&'static str, String, String)>> {
-    let mut secrets = Vec::new();
+    let mut own = Vec::new();
+    let production = settings.mode == Mode::Production;
     if let Some(redis) = redis {
         for program in secrets::PROGRAMS {
             let url = redis.url_of(secrets::user_of(program))?;
-            secrets.push((program, "VTOX_REDIS__URL".to_owned(), url));
+            own.push((program, "VTOX_REDIS__URL".to_owned(), url));
+            if production && program != "vtox-gateway" {
+                own.push((program, "VTOX_HOST".to_owned(), "127.0.0.1".to_owned()));
+            }
         }
     }
-    if settings.mode == Mode::Production && settings.auth.keys_dir.is_empty() {
+    if production && settings.auth.keys_dir.is_empty() {
         let keys = secrets::token_keys(data)?.display().to_string();
-        secrets.push(("vtox-gateway", "VTOX_AUTH__KEYS_DIR".to_owned(), keys));
+        own.push(("vtox-gateway", "VTOX_AUTH__KEYS_DIR".to_owned(), keys));
     }
-    Ok(secrets)
+    Ok(own)
 }
 
 /// The processes of a mode.
@@ -224,67 +219,6 @@ fn services(settings: &Settings) -> Vec<Service> {
         }
     }
     services
-}
-
-/// Ready: every service says so, and every lane has an owner.
-async fn wait_until_ready(
-    gateway: &str,
-    coordinator: &str,
-    redis: &Endpoint,
-    workers: bool,
-) -> anyhow::Result<()> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
-    let began = Instant::now();
-    let mut missing = String::new();
-    while began.elapsed() < READY_LIMIT {
-        match is_ready(&client, gateway, coordinator, redis, workers).await {
-            Ok(()) => return Ok(()),
-            Err(error) => missing = format!("{error:#}"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("not ready after {READY_LIMIT:?}: {missing}; the logs say more")
-}
-
-async fn is_ready(
-    client: &reqwest::Client,
-    gateway: &str,
-    coordinator: &str,
-    redis: &Endpoint,
-    workers: bool,
-) -> anyhow::Result<()> {
-    client
-        .get(format!("{gateway}/ready"))
-        .send()
-        .await?
-        .error_for_status()
-        .context("the gateway is not ready")?;
-    if !workers {
-        return Ok(());
-    }
-    if stopped_by(redis).await.is_some() {
-        return Ok(());
-    }
-    let connection = redis.manager(Duration::from_secs(2));
-    // What the cluster on this Redis began with, whatever the settings say now.
-    let topology = topology::current(&connection).await?;
-    let lanes = topology.all().count() * topology.enabled.len();
-    let answer: Value = client.get(format!("{coordinator}/assignments")).send().await?.json().await?;
-    let owned: usize = answer["assignments"]
-        .as_object()
-        .into_iter()
-        .flat_map(|a| a.values())
-        .map(|a| a["grants"].as_array().map_or(0, Vec::len))
-        .sum();
-    anyhow::ensure!(owned >= lanes, "{owned} of {lanes} fault types times partitions have an owner");
-    Ok(())
-}
-
-/// Who stopped consumption, if it is stopped: then no lane has an owner.
-async fn stopped_by(redis: &Endpoint) -> Option<String> {
-    let connection = redis.manager(Duration::from_secs(2));
-    let consumption = Switchboard::new(connection).read().await.ok()?.consumption;
-    (!consumption.value.is_running()).then_some(consumption.by)
 }
 
 /// What is kept running.
