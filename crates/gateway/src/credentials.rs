@@ -4,13 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use vtox_auth::{Authenticator, Expected, Options};
-use vtox_service_kit::Service;
-use vtox_service_kit::config::{Auth, Settings};
+use vtox_service_kit::config::{Auth, Gateway, Settings};
+use vtox_service_kit::{Service, certificate};
 
-/// Whether a gateway could check credentials with these settings: production needs keys, and keys must be safe.
+/// Whether a gateway could work with these settings: production needs keys, keys must be safe, and the certificate must be one.
 pub fn check(settings: &Settings) -> anyhow::Result<()> {
     settings.auth.check(settings.mode)?;
     options(&settings.auth).keyring()?;
+    let Gateway { tls_certificate, tls_key, .. } = &settings.gateway;
+    if !tls_certificate.is_empty() {
+        certificate::read(tls_certificate, tls_key)?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query};
+use axum::http::{HeaderMap, header};
 use utoipa::IntoParams;
 use vtox_protocol::{FaultType, VehicleId};
 
@@ -39,6 +40,16 @@ pub fn vehicle_id(text: &str) -> Result<VehicleId, Refusal> {
 /// The query of a request.
 pub fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refusal> {
     query.map(|Query(q)| q).map_err(|e| Refusal::new(Code::InvalidParameter, e.body_text()))
+}
+
+/// The media type of a body, in small letters; empty where none is named.
+pub fn media_type(headers: &HeaderMap) -> Result<String, Refusal> {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(kind) = kinds.next() else { return Ok(String::new()) };
+    let text = kind.to_str().ok().filter(|_| kinds.next().is_none()).ok_or_else(|| {
+        Refusal::new(Code::UnsupportedMediaType, "there is more than one Content-Type, or it is not ASCII")
+    })?;
+    Ok(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 /// A parameter that cannot be taken.

@@ -24,10 +24,18 @@ pub struct Refusal {
     pub retry_after_s: Option<u64>,
 }
 
+/// Longest detail, bytes: errors of parsers quote what they read, which may be as long as a body.
+const MAX_DETAIL_BYTES: usize = 600;
+
 impl Refusal {
     /// A refusal that says what was wrong with this request.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), retry_after_s: code.retry_after_s() }
+        let mut detail: String = detail.into();
+        if detail.len() > MAX_DETAIL_BYTES {
+            detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
+            detail.push_str("...");
+        }
+        Self { code, detail, retry_after_s: code.retry_after_s() }
     }
 
     /// The same, with another time to try again.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
 /// Id of a vehicle such as `粤B·SEAL·202412345`: NFC-normalised, 1 to 128 bytes, no control
-/// characters, no white space at its ends, no `/` and no `\`.
+/// characters and none that are not seen, no white space at its ends, no `/` and no `\`, neither `.` nor `..`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, min_length = 1, max_length = 128))]
@@ -30,6 +30,11 @@ pub enum InvalidVehicleId {
         "vehicle id has the character {0:?}, which is not allowed; use letters, digits and signs such as · - _ ."
     )]
     Character(char),
+    /// A segment of a path that means something else.
+    #[error(
+        "vehicle id is {0:?}, which clients and proxies take out of paths; use letters or digits as well"
+    )]
+    Dots(String),
 }
 
 impl VehicleId {
@@ -48,8 +53,12 @@ impl VehicleId {
         }
         let forbidden = |c: &char| {
             c.is_control()
-                || matches!(c, '/' | '\\' | '\u{fffd}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{feff}')
+                || matches!(c, '/' | '\\' | '\u{ad}' | '\u{61c}' | '\u{fffd}' | '\u{feff}')
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
         };
+        if matches!(id.as_str(), "." | "..") {
+            return Err(InvalidVehicleId::Dots(id));
+        }
         match id.chars().find(forbidden) {
             Some(c) => Err(InvalidVehicleId::Character(c)),
             None => Ok(Self(id)),
@@ -106,6 +115,9 @@ mod tests {
     fn what_is_no_id_says_why() {
         assert_eq!(VehicleId::new("  "), Err(InvalidVehicleId::Empty));
         assert_eq!(VehicleId::new("a/b"), Err(InvalidVehicleId::Character('/')));
+        assert_eq!(VehicleId::new("a\u{2067}b"), Err(InvalidVehicleId::Character('\u{2067}')));
+        assert_eq!(VehicleId::new(" .. "), Err(InvalidVehicleId::Dots("..".to_owned())));
+        assert!(VehicleId::new("...").is_ok());
         assert_eq!(VehicleId::new("a\u{0}b"), Err(InvalidVehicleId::Character('\0')));
         assert_eq!(VehicleId::new(&"x".repeat(10_000)), Err(InvalidVehicleId::TooLong(10_000)));
     }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use vtox_protocol::codec::{BlockError, decode_binary, decode_csv, decode_json, encode_binary, encode_json};
+use vtox_protocol::codec::{
+    BlockError, MAX_SAMPLES, decode_binary, decode_csv, decode_json, encode_binary, encode_json,
+};
 use vtox_protocol::{Channel, EntryId, MotorProfile, Quantity, SignalBlock, decode_entry};
 
 fn content(json: &str) -> String {
@@ -79,6 +81,49 @@ fn what_cannot_be_diagnosed_says_why() {
     assert!(content(r#"{"data": [{"Ia": 1}], "sampling_rate": 0}"#).contains("sampling_rate"));
     assert!(content(r#"{"data": [{"Ia": 1}, {"Ia": 2}]}"#).contains("sampling_rate is missing"));
     assert!(content(r#"{"columns": {"Ia": []}, "sampling_rate": 1}"#).contains("no values"));
+}
+
+#[test]
+fn more_than_a_block_may_have_is_not_read() {
+    let named = |name: &str, count: usize| -> String {
+        let cells: Vec<String> = (0..count).map(|n| format!("\"{name}{n}\":1")).collect();
+        cells.join(",")
+    };
+    let rows = |rows: &str| format!(r#"{{"data": [{rows}], "sampling_rate": 1}}"#);
+    assert!(content(&rows(&format!("{{{}}}", named("c", 2_000)))).contains("more than 1024 columns"));
+    let one_by_one = named("c", 2_000).replace(',', "},{");
+    assert!(content(&rows(&format!("{{{one_by_one}}}"))).contains("more than 1024 columns"));
+    // The names a block may have, in another order in each row.
+    let cells = format!("\"Ia\":1,{}", named("c", 1_000));
+    let turned: Vec<&str> = cells.split(',').rev().collect();
+    let both = decode_json(rows(&format!("{{{cells}}},{{{}}}", turned.join(","))).as_bytes()).unwrap();
+    assert_eq!(both.channels[0].samples, [1.0, 1.0]);
+    let many = "1,".repeat(MAX_SAMPLES / 2 + 1) + "1";
+    let columns = format!(r#"{{"columns": {{"Ia": [{many}], "Ib": [{many}]}}, "sampling_rate": 1}}"#);
+    assert!(content(&columns).contains("more than 4000000 samples"));
+
+    // {"v": 1, "channels": [{}, ...]} and {"v": 1, "channels": [], "readings": {"a": 1, ...}}, of 1,025 each.
+    let channels =
+        [&b"\x82\xa1v\x01\xa8channels\xdc\x04\x01"[..], &b"\x93\xa0\x01\xc4\x00".repeat(1_025)].concat();
+    let mut readings = b"\x83\xa1v\x01\xa8channels\x90\xa8readings\xde\x04\x01".to_vec();
+    for n in 0..1_025 {
+        readings.push(0xa4);
+        readings.extend(format!("{n:04}").bytes());
+        readings.push(1);
+    }
+    for bytes in [channels, readings] {
+        let refusal = decode_binary(&bytes).unwrap_err().to_string();
+        assert!(refusal.contains("more than 1024"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_time_may_be_anything() {
+    for time in ["null", "true", "-1", "1e300", "[1,[2]]", r#"{"a":{"b":[]}}"#, "\"08:00\""] {
+        let json =
+            format!(r#"{{"data": [{{"time":{time},"Ia":1}},{{"time":{time},"Ia":2}}], "sampling_rate": 8}}"#);
+        assert_eq!(decode_json(json.as_bytes()).unwrap().channels[0].samples, [1.0, 2.0], "{time}");
+    }
 }
 
 #[test]

@@ -18,16 +18,17 @@ pub fn watched(
     key: &str,
     soft: CancellationToken,
 ) -> anyhow::Result<Arc<RwLock<Arc<ServerConfig>>>> {
+    // Before they are read: what changes meanwhile is read again.
+    let mut seen = modified(certificate, key);
     let config = Arc::new(RwLock::new(Arc::new(read(certificate, key)?)));
     let (shared, certificate, key) = (config.clone(), certificate.to_owned(), key.to_owned());
     tokio::spawn(async move {
-        let mut seen = modified(&certificate);
         loop {
             tokio::select! {
                 () = soft.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let now = modified(&certificate);
+            let now = modified(&certificate, &key);
             if now == seen {
                 continue;
             }
@@ -46,13 +47,19 @@ pub fn watched(
     Ok(config)
 }
 
+/// Reads a certificate chain and its private key.
+///
 /// # Errors
 /// When the files are no certificate and key that belong together.
 pub fn read(certificate: &str, key: &str) -> anyhow::Result<ServerConfig> {
-    let chain =
+    let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).with_context(|| {
             format!("gateway.tls_certificate {certificate} must be a PEM file with certificates")
         })?;
+    anyhow::ensure!(
+        !chain.is_empty(),
+        "gateway.tls_certificate {certificate} has no certificate in PEM form"
+    );
     let secret = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("gateway.tls_key {key} must be a PEM file with a private key"))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -64,6 +71,6 @@ pub fn read(certificate: &str, key: &str) -> anyhow::Result<ServerConfig> {
     Ok(config)
 }
 
-fn modified(path: &str) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|m| m.modified()).ok()
+fn modified(certificate: &str, key: &str) -> [Option<SystemTime>; 2] {
+    [certificate, key].map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok())
 }

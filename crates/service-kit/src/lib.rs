@@ -1,5 +1,6 @@
 //! What every service shares: configuration, telemetry, health and metrics endpoints, shutdown, Redis connections.
 
+pub mod certificate;
 pub mod clock;
 pub mod config;
 pub mod metrics;
@@ -8,7 +9,6 @@ pub mod service;
 pub mod telemetry;
 pub mod trace;
 
-mod certificate;
 mod connections;
 mod healthcheck;
 mod lifecycle;

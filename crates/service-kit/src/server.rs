@@ -36,6 +36,9 @@ pub struct Listening {
     pub tls: Option<(String, String)>,
 }
 
+/// Longest head of a request, bytes: before it is whole nobody has said who calls.
+const MAX_HEAD_BYTES: usize = 32 << 10;
+
 /// After an error of the listener itself, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -53,7 +56,7 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(listening.max_connections));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(listening.header_timeout);
+    http.timer(TokioTimer::new()).header_read_timeout(listening.header_timeout).max_buf_size(MAX_HEAD_BYTES);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

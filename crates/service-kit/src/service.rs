@@ -235,6 +235,7 @@ async fn serve(
     mut starting: watch::Receiver<Option<Router>>,
 ) -> anyhow::Result<()> {
     let (readiness, registry) = (service.readiness.clone(), service.metrics.clone());
+    let routes = starting.clone();
     let id = service.id.clone();
     let operations = Router::new()
         .route(
@@ -248,7 +249,9 @@ async fn serve(
         .route(
             "/ready",
             get(move || async move {
-                match readiness.reason() {
+                // Whoever is told that it is ready may call at once.
+                let served = routes.borrow().is_some();
+                match readiness.reason().or((!served).then(|| "starting".to_owned())) {
                     None => (StatusCode::OK, axum::Json(serde_json::json!({"status": "ready"}))),
                     Some(why) => (
                         StatusCode::SERVICE_UNAVAILABLE,
@@ -266,7 +269,10 @@ async fn serve(
         );
     // Until there are routes, a router of its own answers; the listener is shared, so no connection is refused.
     let early = operations.clone().fallback(|| async {
-        (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "starting: waiting for Redis\n")
+        let refusal = serde_json::json!({
+            "detail": "starting: waiting for Redis", "code": "starting", "fix": "Try again in a moment.",
+        });
+        (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], axum::Json(refusal))
     });
     let dispatch = tower_service(early, operations, starting.clone());
     // The first look marks the initial value as seen.

@@ -42,6 +42,12 @@ pub struct Whole {
 
 /// Reads a body of at most `limit` bytes.
 pub async fn read(api: &Api, request: Request, limit: usize) -> Result<Whole, Refusal> {
+    // Never unpacked: a few bytes could be any number of them.
+    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    if let Some(packed) = encodings.iter().find(|e| !e.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let detail = format!("Content-Encoding {packed:?} is not taken; send the body as it is");
+        return Err(Refusal::new(Code::UnsupportedEncoding, detail));
+    }
     let settings = &api.service.settings.gateway;
     let too_large = || Refusal::new(Code::BodyTooLarge, format!("the body is over {limit} bytes"));
     let declared =

@@ -43,7 +43,11 @@ pub struct Accepted {
 
 /// The client's name for a message, from its `Idempotency-Key`.
 pub fn key_of(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    if keys.next().is_some() {
+        return Err(Refusal::new(Code::InvalidIdempotencyKey, "there is more than one Idempotency-Key"));
+    }
     check_key(key.to_str().unwrap_or_default()).map(Some)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -183,8 +183,7 @@ pub struct Ready {
 }
 
 fn is_binary(headers: &HeaderMap) -> Result<bool, Refusal> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+    match input::media_type(headers)?.as_str() {
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/json" => Ok(false),
         "application/msgpack" | "application/vnd.msgpack" | "application/x-msgpack" => Ok(true),
         other => {

@@ -1,12 +1,13 @@
 //! From a body to a signal block.
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use vtox_protocol::codec::{BlockError, decode_binary, decode_json, encode_json};
 use vtox_protocol::{Payload, SignalBlock};
 
+use crate::input;
 use crate::reply::{Code, Refusal};
 
 /// Longest `location` and longest `metadata`, bytes.
@@ -38,11 +39,7 @@ pub struct Decoded {
 impl Form {
     /// The form that a Content-Type names.
     pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let Some(kind) = headers.get(header::CONTENT_TYPE) else {
-            return Ok(Self::Json);
-        };
-        let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        match kind.to_ascii_lowercase().as_str() {
+        match input::media_type(headers)?.as_str() {
             "application/msgpack" | "application/vnd.msgpack" | "application/x-msgpack" => {
                 Ok(Self::MessagePack)
             }

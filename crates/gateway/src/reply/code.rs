@@ -67,6 +67,8 @@ codes! {
         "Divide it; the limit is gateway.batch_items.";
     UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" "The Content-Type is not taken here"
         "Send one of the content types that /docs lists for this path.";
+    UnsupportedEncoding UNSUPPORTED_MEDIA_TYPE "unsupported_encoding" "The body is compressed, which is not taken"
+        "Send it without Content-Encoding; MessagePack is the small form.";
     NotAcceptable NOT_ACCEPTABLE "not_acceptable" "No form that Accept allows is offered here"
         "Accept application/json, application/x-ndjson or text/csv.";
     BodyTimeout REQUEST_TIMEOUT "body_timeout" "The body did not arrive in time"

@@ -1,8 +1,8 @@
 //! The forms of a task: JSON, a file with fields beside it (multipart), CSV, MessagePack.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::{HeaderMap, header};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -11,6 +11,7 @@ use vtox_protocol::task::{DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS, Priority};
 use vtox_protocol::{FaultSet, MotorProfile, SignalBlock, VehicleId};
 
 use crate::ingest::refusal_of;
+use crate::input;
 use crate::reply::{Code, Refusal};
 
 /// What a body in JSON looks like.
@@ -72,10 +73,12 @@ fn unprocessable(detail: impl Into<String>) -> Refusal {
 impl Body {
     /// A body in the form that its headers name; what stands in fields beside a file goes into `options`.
     pub async fn of(headers: &HeaderMap, bytes: Bytes, options: &mut Options) -> Result<Self, Refusal> {
-        let media = media_type(headers);
+        let media = input::media_type(headers)?;
         if media == "multipart/form-data" {
             let mut request = Request::new(bytes.into());
             *request.headers_mut() = headers.clone();
+            // It is read already, within a limit of our own.
+            DefaultBodyLimit::disable().apply(&mut request);
             return multipart(request, options).await;
         }
         let form = match media.as_str() {
@@ -222,9 +225,4 @@ fn csv_name(name: Option<&str>) -> Result<(), Refusal> {
         }
         _ => Ok(()),
     }
-}
-
-fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

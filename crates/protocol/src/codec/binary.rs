@@ -2,11 +2,13 @@
 //! little-endian f32. Five hundred times cheaper to read than JSON of the same block.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteBuf, Bytes};
 
-use super::{BlockError, MAX_SAMPLES};
+use super::{BlockError, MAX_COLUMNS, MAX_SAMPLES};
 use crate::{Channel, MotorProfile, Quantity, SignalBlock};
 
 /// Version of the form that is written; the reader takes every version up to it.
@@ -43,10 +45,11 @@ struct BlockIn {
     clock_jitter: Option<f64>,
     #[serde(default)]
     contradicting_rate_hz: Option<f64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few_readings")]
     readings: BTreeMap<String, f64>,
     #[serde(default)]
     profile: Option<MotorProfile>,
+    #[serde(deserialize_with = "few_channels")]
     channels: Vec<ChannelIn>,
 }
 
@@ -59,6 +62,58 @@ struct ChannelIn {
 
 fn yes() -> bool {
     true
+}
+
+/// Reads at most [`MAX_COLUMNS`]: a channel takes more memory than the bytes it can be written in.
+fn few_channels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ChannelIn>, D::Error> {
+    deserializer.deserialize_seq(FewChannels)
+}
+
+/// The same of readings.
+fn few_readings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    deserializer.deserialize_map(FewReadings)
+}
+
+struct FewChannels;
+
+impl<'de> Visitor<'de> for FewChannels {
+    type Value = Vec<ChannelIn>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {MAX_COLUMNS} channels")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut channels = Vec::new();
+        while let Some(channel) = seq.next_element()? {
+            if channels.len() == MAX_COLUMNS {
+                return Err(A::Error::custom(format_args!("more than {MAX_COLUMNS} channels")));
+            }
+            channels.push(channel);
+        }
+        Ok(channels)
+    }
+}
+
+struct FewReadings;
+
+impl<'de> Visitor<'de> for FewReadings {
+    type Value = BTreeMap<String, f64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {MAX_COLUMNS} readings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut readings = BTreeMap::new();
+        while let Some((name, value)) = map.next_entry()? {
+            if readings.len() == MAX_COLUMNS {
+                return Err(A::Error::custom(format_args!("more than {MAX_COLUMNS} readings")));
+            }
+            readings.insert(name, value);
+        }
+        Ok(readings)
+    }
 }
 
 /// Writes a block in the binary form.

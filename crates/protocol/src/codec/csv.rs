@@ -1,11 +1,8 @@
 //! A table of one measurement: CSV with the column names met in the field.
 
-use super::{BlockError, MAX_SAMPLES};
+use super::{BlockError, MAX_COLUMNS, MAX_SAMPLES};
 use crate::headers::{Column, columns, time_unit_s};
 use crate::{Channel, Quantity, SamplingClock, SignalBlock};
-
-/// Most columns of a table.
-const MAX_COLUMNS: usize = 1_024;
 
 /// Reads a table with the column names met in the field, units in brackets among them; unknown columns are ignored. Columns are
 /// separated by comma, semicolon or tab (the last two also with decimal commas), fields may be quoted, a byte-order mark is
@@ -110,7 +107,7 @@ impl Table {
 
     fn add(&mut self, record: &::csv::StringRecord, decimal_comma: bool) -> Result<(), BlockError> {
         if (self.rows + 1) * self.values.len() > MAX_SAMPLES {
-            return Err(BlockError::Content(format!("more than {MAX_SAMPLES} samples; send shorter blocks")));
+            return Err(BlockError::too_many_samples());
         }
         if let Some(time) = &mut self.time
             && time.time_s.len() == self.rows

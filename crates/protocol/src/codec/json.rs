@@ -45,7 +45,7 @@ pub fn decode_json(text: &[u8]) -> Result<SignalBlock, BlockError> {
         }
     };
     if block.sample_count() > MAX_SAMPLES {
-        return Err(BlockError::content(format!("more than {MAX_SAMPLES} samples; send shorter blocks")));
+        return Err(BlockError::too_many_samples());
     }
     block.readings = body.readings;
     block.profile = body.motor;

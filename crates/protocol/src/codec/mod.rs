@@ -25,7 +25,18 @@ impl BlockError {
     fn content(text: impl Into<String>) -> Self {
         Self::Content(text.into())
     }
+
+    fn too_many_samples() -> Self {
+        Self::Content(format!("more than {MAX_SAMPLES} samples; send shorter blocks"))
+    }
+
+    fn too_many_columns() -> Self {
+        Self::Content(format!("more than {MAX_COLUMNS} columns; leave out those that are no signals"))
+    }
 }
 
 /// Most samples of a block over all channels. Bounds the work one message can ask for.
 pub const MAX_SAMPLES: usize = 4_000_000;
+
+/// Most columns or channels of a block, those nobody knows among them.
+const MAX_COLUMNS: usize = 1_024;

@@ -1,11 +1,12 @@
 //! Row-oriented JSON, read straight into columns.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::BlockError;
+use super::{BlockError, MAX_COLUMNS, MAX_SAMPLES};
 use crate::{Channel, Quantity, SamplingClock, SignalBlock, is_time_alias};
 
 /// What a column of a row is.
@@ -22,20 +23,22 @@ pub(super) struct Rows {
     /// Names in the order of the first row: later rows mostly repeat it, so that a name is found
     /// by one comparison.
     layout: Vec<(String, Role)>,
+    /// The same by name, for rows in another order.
+    roles: HashMap<String, Role>,
     time_s: Vec<f64>,
     values: Vec<(Quantity, Vec<f32>)>,
     rows: usize,
-    /// First row that is not like the first one.
-    ragged: Option<String>,
+    /// Why this is no block, from the row on that shows it; what follows is not kept.
+    wrong: Option<BlockError>,
 }
 
 impl Rows {
     pub(super) fn into_block(self, rate_hz: Option<f64>) -> Result<SignalBlock, BlockError> {
+        if let Some(error) = self.wrong {
+            return Err(error);
+        }
         if self.rows == 0 {
             return Err(BlockError::content("data has no rows; send at least one"));
-        }
-        if let Some(reason) = self.ragged {
-            return Err(BlockError::Content(reason));
         }
         if self.values.is_empty() {
             let seen: Vec<&str> = self.layout.iter().map(|(name, _)| name.as_str()).take(8).collect();
@@ -75,8 +78,12 @@ impl Rows {
         {
             return *role;
         }
-        if let Some((_, role)) = self.layout.iter().find(|(known, _)| *known == name) {
+        if let Some(role) = self.roles.get(&*name) {
             return *role;
+        }
+        if self.layout.len() == MAX_COLUMNS {
+            self.wrong = Some(BlockError::too_many_columns());
+            return Role::Ignored;
         }
         let role = if is_time_alias(&name) {
             Role::Time
@@ -90,23 +97,25 @@ impl Rows {
         if let Role::Value(quantity) = role {
             self.values.push((quantity, Vec::new()));
         }
+        self.roles.insert(name.clone().into_owned(), role);
         self.layout.push((name.into_owned(), role));
         role
     }
 
-    /// Adds one row; `seen` says which quantities it had.
+    /// Ends a row, which must have had every column.
     fn close_row(&mut self) {
         self.rows += 1;
-        if self.ragged.is_some() {
+        let rows = self.rows;
+        if rows * self.values.len() > MAX_SAMPLES {
+            self.wrong = Some(BlockError::too_many_samples());
             return;
         }
-        let rows = self.rows;
         if let Some((quantity, values)) = self.values.iter().find(|(_, v)| v.len() != rows) {
-            self.ragged = Some(format!(
+            self.wrong = Some(BlockError::Content(format!(
                 "row {rows} does not have the columns of the rows before: {} has {} values for {rows} rows",
                 quantity.name(),
                 values.len()
-            ));
+            )));
         }
     }
 }
@@ -128,7 +137,8 @@ impl<'de> Visitor<'de> for RowsVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Rows, A::Error> {
         let mut rows = Rows::default();
-        while seq.next_element_seed(RowSeed(&mut rows))?.is_some() {}
+        while rows.wrong.is_none() && seq.next_element_seed(RowSeed(&mut rows))?.is_some() {}
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(rows)
     }
 }
@@ -155,12 +165,16 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         let number = rows.rows + 1;
         let mut position = 0;
         while let Some(name) = map.next_key_seed(Name)? {
+            if rows.wrong.is_some() {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
             match rows.column(position, name) {
                 Role::Ignored => {
                     map.next_value::<IgnoredAny>()?;
                 }
-                Role::Time => match map.next_value::<TimeCell>()? {
-                    TimeCell::Seconds(t) if rows.time_s.len() < number => rows.time_s.push(t),
+                Role::Time => match map.next_value::<TimeCell>()?.0 {
+                    Some(t) if rows.time_s.len() < number => rows.time_s.push(t),
                     _ => {}
                 },
                 Role::Value(quantity) => {
@@ -181,17 +195,64 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
             }
             position += 1;
         }
-        rows.close_row();
+        if rows.wrong.is_none() {
+            rows.close_row();
+        }
         Ok(())
     }
 }
 
-/// A cell of the time column: seconds, or a text that only people read.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum TimeCell {
-    Seconds(f64),
-    Other(IgnoredAny),
+/// A cell of the time column: seconds, or something that only people read.
+struct TimeCell(Option<f64>);
+
+impl<'de> Deserialize<'de> for TimeCell {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TimeVisitor)
+    }
+}
+
+struct TimeVisitor;
+
+impl<'de> Visitor<'de> for TimeVisitor {
+    type Value = TimeCell;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a time")
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<TimeCell, E> {
+        Ok(TimeCell(Some(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<TimeCell, E> {
+        Ok(TimeCell(Some(value as f64)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<TimeCell, E> {
+        Ok(TimeCell(Some(value as f64)))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<TimeCell, E> {
+        Ok(TimeCell(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<TimeCell, E> {
+        Ok(TimeCell(None))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<TimeCell, E> {
+        Ok(TimeCell(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TimeCell, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(TimeCell(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TimeCell, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(TimeCell(None))
+    }
 }
 
 /// A key, borrowed unless it is escaped.
