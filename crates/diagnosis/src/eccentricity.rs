@@ -94,7 +94,7 @@ pub(crate) fn judge(prepared: &Prepared<'_>, spectrum: &Spectrum, f0: Fundamenta
     findings.feature("shaft_frequency_hz", shaft.frequency_hz);
     findings.feature("dynamic_ecc_ratio", measured(&lines, 1.0));
     findings.feature("second_order_ratio", measured(&lines, 2.0));
-    findings.feature("eccentricity_index", measured(&lines, 1.0).hypot(measured(&lines, 2.0)));
+    findings.feature("eccentricity_index", index(&lines));
     findings.feature_if("static_ecc_ratio", slot_harmonic(prepared, spectrum, f0, &shaft).map(|s| s.ratio));
     match standing_out(thresholds, spectrum, &lines) {
         Some(strongest) => {
@@ -294,6 +294,11 @@ fn beside_broken_bars(
 /// Amplitude of the stronger line of an order, noise or not.
 fn measured(lines: &[EccentricityLine], order: f64) -> f64 {
     lines.iter().filter(|l| l.order == order).map(|l| l.found.ratio).fold(f64::NAN, f64::max)
+}
+
+/// All orders together; one outside the spectrum adds nothing.
+fn index(lines: &[EccentricityLine]) -> f64 {
+    ORDERS.map(|order| measured(lines, order)).into_iter().filter(|r| r.is_finite()).fold(0.0, f64::hypot)
 }
 
 /// Level up to which the first-order lines could be there without standing out.

@@ -87,8 +87,7 @@ const FEATURES: [(&str, &[&str]); 5] = [
 const PASSWORD: &str = "correct horse battery staple";
 
 /// Of these, what is there only where the lines that it needs were found in the signals.
-const WHERE_FOUND: [&str; 4] =
-    ["bearing_characteristic_frequency", "static_ecc_ratio", "eccentricity_index", "broken_bar_count"];
+const WHERE_FOUND: [&str; 3] = ["bearing_characteristic_frequency", "static_ecc_ratio", "broken_bar_count"];
 
 /// The lines of a table: what is looked at, and the names there with their kinds.
 fn lines(table: &str) -> impl Iterator<Item = (&str, Vec<(&str, &str)>)> {
