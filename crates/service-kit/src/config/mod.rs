@@ -27,7 +27,7 @@ const COMPATIBLE: &[(&str, &str)] = &[
 ];
 
 /// Variables with our prefix that are no settings.
-const NOT_SETTINGS: &[&str] = &["VTOX_CONFIG", "VTOX_RECORDINGS", "VTOX_TOKEN"];
+const NOT_SETTINGS: &[&str] = &["VTOX_CONFIG", "VTOX_CA_FILE", "VTOX_RECORDINGS", "VTOX_TOKEN"];
 
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
