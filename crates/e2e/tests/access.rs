@@ -135,7 +135,7 @@ async fn what_is_not_genuine_is_refused() {
     let _one = ONE_AT_A_TIME.lock().await;
     let (mut cluster, directory) = guarded(&[]).await;
     let gateway = cluster.gateway();
-    let client = reqwest::Client::new();
+    let client = Client::new();
     let url = format!("{gateway}/api/v1/diagnosis-stream/fault-types");
     let code = async |token: &str| -> (u16, String) {
         let answer = client.get(&url).bearer_auth(token).send().await.unwrap();
@@ -223,7 +223,7 @@ async fn production_is_closed_and_wants_keys() {
     let simulated = cluster.service("gateway").url("/api/v1/diagnosis-stream/simulator/vehicles/V/data");
     let body = "{\"sensor_data\":{\"data\":[{\"Ia\":1}]}}";
     vtox_e2e::eventually(Duration::from_secs(20), "the simulator's path closed", async || {
-        let sent = reqwest::Client::new().post(&simulated).body(body).send().await;
+        let sent = Client::new().post(&simulated).body(body).send().await;
         match sent {
             Ok(answer) if answer.status() == 403 => {
                 answer.json::<Value>().await.unwrap()["code"] == "simulator_closed"
