@@ -3,7 +3,6 @@
 mod certificates;
 mod forbidden;
 mod production;
-mod refused;
 mod tls;
 
 use std::process::Command;
