@@ -141,14 +141,67 @@ pub async fn shape(uri: Uri, request: Request, next: Next) -> Response {
     }
 }
 
+/// In what Redis says where rights, passwords, its version or a foreign key are to blame: waiting does not help.
+const FOR_THE_OPERATOR: [&str; 10] = [
+    // As the client library writes it, and as Redis does in a script.
+    "NoPerm",
+    "NOPERM",
+    "NOAUTH",
+    "WRONGPASS",
+    "WRONGTYPE",
+    "AuthenticationFailed",
+    "authentication failed",
+    "ACL failure in script",
+    "The user executing the script",
+    "unknown command",
+];
+
+impl Refusal {
+    /// Redis did not do what it was asked. What it said is for the operator's log, not for who calls.
+    pub fn of_redis(said: &impl std::fmt::Display) -> Self {
+        let said = said.to_string();
+        if FOR_THE_OPERATOR.iter().any(|part| said.contains(part)) {
+            tracing::error!(said, "Redis refuses what the gateway needs; run vtox doctor");
+            return Self::new(Code::RedisRefuses, Code::RedisRefuses.title());
+        }
+        tracing::debug!(said, "Redis did not do what it was asked");
+        Self::new(Code::Redis, Code::Redis.title())
+    }
+}
+
 impl From<vtox_streams::StreamError> for Refusal {
     fn from(error: vtox_streams::StreamError) -> Self {
-        Self::new(Code::Redis, format!("Redis does not answer this query: {error}"))
+        Self::of_redis(&error)
     }
 }
 
 impl From<vtox_registry::RegistryError> for Refusal {
     fn from(error: vtox_registry::RegistryError) -> Self {
-        Self::new(Code::Redis, error.to_string())
+        Self::of_redis(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vtox_streams::StreamError;
+
+    use super::*;
+
+    #[test]
+    fn what_redis_says_stays_inside() {
+        for (said, code) in [
+            (
+                "Transaction aborted: [(Index 0, error: NoPerm: this user has no permissions)]",
+                Code::RedisRefuses,
+            ),
+            ("\"WRONGTYPE\": Operation against a key holding the wrong kind of value", Code::RedisRefuses),
+            ("Password authentication failed - AuthenticationFailed", Code::RedisRefuses),
+            ("OOM command not allowed when used memory > 'maxmemory'", Code::Redis),
+            ("Connection refused (os error 111)", Code::Redis),
+        ] {
+            let refusal = Refusal::from(StreamError::Refused(said.to_owned()));
+            assert_eq!((refusal.code, refusal.detail.as_str()), (code, code.title()), "{said}");
+            assert_eq!(refusal.retry_after_s, (code == Code::Redis).then_some(1));
+        }
     }
 }

@@ -136,7 +136,8 @@ where
     if let Some(Task::Healthcheck) = arguments.task {
         return healthcheck::run(&settings, port_of(kind, &settings), listening(kind, &settings).tls);
     }
-    if let Err(error) = check(&settings) {
+    let redis = settings.redis.check(settings.mode).map_err(anyhow::Error::from);
+    if let Err(error) = redis.and_then(|()| check(&settings)) {
         eprintln!("vtox: {error:#}");
         return ExitCode::from(BAD_SETTINGS);
     }

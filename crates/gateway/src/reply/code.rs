@@ -103,6 +103,8 @@ codes! {
         "Send again in a moment.";
     Redis SERVICE_UNAVAILABLE "redis" "Redis does not answer, or cannot keep what is promised"
         "Send again in a moment; vtox doctor says what is wrong.";
+    RedisRefuses INTERNAL_SERVER_ERROR "redis_refuses" "Redis refuses what the gateway needs, until its operator mends it"
+        "Tell the operator: vtox doctor says what is wrong, and the log of the gateway what Redis said.";
     OutcomeUnknown SERVICE_UNAVAILABLE "outcome_unknown" "The message may have been accepted"
         "Send it again under the same Idempotency-Key, or boot_id and sequence: it is accepted once.";
     NotSupervised CONFLICT "not_supervised" "VTOX does not supervise this cluster"

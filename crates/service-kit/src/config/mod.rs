@@ -191,6 +191,35 @@ mod tests {
     }
 
     #[test]
+    fn production_needs_a_redis_with_a_password() {
+        let check = |mode, url, more: &[(&str, &str)]| {
+            let settings = with(&[&[("VTOX_MODE", mode), ("REDIS_URL", url)], more].concat()).unwrap();
+            settings.redis.check(settings.mode).map_err(|e| e.to_string())
+        };
+        for open in [
+            "",
+            "redis://redis:6379",
+            "redis://vtox-worker@redis:6379",
+            "redis://vtox-worker:@redis:6379",
+            "rediss+sentinel://a:26379,b:26379/main?sentinel_password=x",
+            "redis+unix:///run/redis.sock",
+        ] {
+            let error = check("production", open, &[]).unwrap_err();
+            assert!(error.contains("make-users.sh") && error.contains("redis.allow_no_password"), "{error}");
+            assert_eq!(check("production", open, &[("VTOX_REDIS__ALLOW_NO_PASSWORD", "true")]), Ok(()));
+            assert_eq!(check("development", open, &[]), Ok(()));
+        }
+        for closed in [
+            "redis://vtox-worker:secret@redis:6379/0",
+            "rediss://:secret@redis",
+            "redis+sentinel://u:p@a:26379,b:26379/main",
+            "redis+unix:///run/redis.sock?user=u&pass=p",
+        ] {
+            assert_eq!(check("production", closed, &[]), Ok(()), "{closed}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (environment, part) in [
             (("VTOX_GATEWAY__PROT", "1"), "prot"),
