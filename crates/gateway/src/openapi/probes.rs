@@ -5,7 +5,6 @@ use utoipa::{OpenApi, ToSchema};
 
 /// The process is there.
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "describes what the service kit writes")]
 struct Health {
     /// `healthy`.
     status: String,
@@ -18,7 +17,6 @@ struct Health {
 
 /// Whether requests are served.
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "describes what the service kit writes")]
 struct Readiness {
     /// `ready` or `not_ready`.
     status: String,
