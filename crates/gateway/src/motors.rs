@@ -235,7 +235,7 @@ fn model_of(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal
     get,
     path = "/api/v1/motors/models/{model}",
     tag = "Motors",
-    params(("model" = String, Path, description = "Name of the model.", max_length = 64)),
+    params(("model" = String, Path, description = "Name of the model.", max_length = 64, example = "4kW-4p")),
     responses((status = 200, description = "Its defaults.", body = Answer<MotorProfile>)),
 )]
 async fn get_model(
@@ -254,7 +254,7 @@ async fn get_model(
     put,
     path = "/api/v1/motors/models/{model}",
     tag = "Motors",
-    params(("model" = String, Path, description = "Name of the model.", max_length = 64)),
+    params(("model" = String, Path, description = "Name of the model.", max_length = 64, example = "4kW-4p")),
     request_body = MotorProfile,
     responses((status = 200, description = "Its defaults now.", body = Answer<MotorProfile>)),
 )]
@@ -278,7 +278,7 @@ async fn put_model(
     delete,
     path = "/api/v1/motors/models/{model}",
     tag = "Motors",
-    params(("model" = String, Path, description = "Name of the model.", max_length = 64)),
+    params(("model" = String, Path, description = "Name of the model.", max_length = 64, example = "4kW-4p")),
     responses((status = 200, description = "They are gone.", body = Done)),
 )]
 async fn delete_model(

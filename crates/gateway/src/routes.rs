@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::Api;
-use crate::door::{headers, linger, log, session};
+use crate::door::{headers, linger, log, origin, session};
 use crate::reply::{self, Code, Refusal};
 use crate::{cluster, ingest, login, motors, openapi, queries, switches, tasks, ws};
 
@@ -33,7 +33,7 @@ pub fn described() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// Diagnosis on demand: it takes long, and must not keep messages out.
-fn described_tasks() -> OpenApiRouter<Arc<Api>> {
+pub fn described_tasks() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .nest(PREFIX, tasks::seeds_routes())
         .merge(tasks::seeds_routes())
@@ -64,7 +64,8 @@ pub fn routes(api: Arc<Api>) -> anyhow::Result<Router> {
             Refusal::new(Code::MethodNotAllowed, "this path does not take this method")
         })
         .layer(CatchPanicLayer::custom(crashed))
-        .layer(middleware::from_fn_with_state(api.clone(), session::check));
+        .layer(middleware::from_fn_with_state(api.clone(), session::check))
+        .layer(middleware::from_fn_with_state(api.clone(), origin::check));
     // Answers to preflights come before anybody asks for a token.
     let router = match headers::cors(settings)? {
         Some(cors) => router.layer(cors),

@@ -22,6 +22,7 @@ use crate::api::Api;
 use crate::door::body;
 use crate::input;
 use crate::reply::{Code, Refusal};
+use crate::schema::MessagePack;
 
 /// Vehicles whose messages are appended at the same time.
 const VEHICLES_AT_ONCE: usize = 16;
@@ -126,7 +127,7 @@ enum ItemStatus {
     post,
     path = "/api/v1/messages",
     tag = "Signals",
-    request_body(content((Line = "application/x-ndjson"), (Vec<u8> = "application/msgpack"))),
+    request_body(content((Line = "application/x-ndjson"), (MessagePack = "application/msgpack"))),
     responses((status = 200, description = "What became of each.", body = BatchAnswer)),
 )]
 pub async fn send_batch(

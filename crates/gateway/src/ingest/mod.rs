@@ -31,7 +31,7 @@ use crate::door::body;
 use crate::door::limits::Left;
 use crate::input;
 use crate::reply::{Code, Refusal};
-use crate::schema::Success;
+use crate::schema::{MessagePack, Success};
 
 /// Bodies from here on are decoded on a thread of their own, bytes.
 const LARGE_BODY: usize = 64 << 10;
@@ -53,7 +53,7 @@ struct Message {
     /// Rows `{"data": [{"时间": s, "Ia": A, ...}, ...], "sampling_rate": Hz}` or columns `{"columns": {"Ia": [A, ...],
     /// "vibration": {"sampling_rate": Hz, "values": [g, ...]}}, "sampling_rate": Hz, "start": s}`; readings such as
     /// `insulation_resistance` (megohm), `temperature` (degC) and `motor` (a motor profile) beside them.
-    #[schema(value_type = Object, example = json!({"data": [{"时间": 0.0, "Ia": 1.0, "Ib": -0.5, "Ic": -0.5}], "sampling_rate": 8000}))]
+    #[schema(value_type = Object)]
     sensor_data: (),
     /// Anything, up to 16 KiB. `boot_id` (text) and `sequence` (whole number) together name the message: it is accepted once
     /// however often it is sent.
@@ -109,7 +109,7 @@ type QueryOf = Result<Query<Where>, QueryRejection>;
     path = "/vehicles/{vehicle_id}/data",
     tag = "Signals",
     params(input::VehiclePath, input::IdempotencyKey, Where),
-    request_body(content((Message = "application/json"), (Vec<u8> = "application/msgpack"))),
+    request_body(content((Message = "application/json"), (MessagePack = "application/msgpack"))),
     responses((status = 200, description = "Accepted, now or before.", body = Sent)),
 )]
 async fn send(
@@ -130,7 +130,7 @@ async fn send(
     path = "/simulator/vehicles/{vehicle_id}/data",
     tag = "Signals",
     params(input::VehiclePath, input::IdempotencyKey, Where),
-    request_body(content((Message = "application/json"), (Vec<u8> = "application/msgpack"))),
+    request_body(content((Message = "application/json"), (MessagePack = "application/msgpack"))),
     responses((status = 200, description = "Accepted, now or before.", body = Sent)),
 )]
 async fn send_simulated(

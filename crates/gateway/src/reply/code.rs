@@ -89,6 +89,8 @@ codes! {
         "Try again in a moment.";
     Forbidden FORBIDDEN "forbidden" "The token does not allow this"
         "Use a token with the role that this path needs, and a vehicle's key for its own vehicle only.";
+    ForeignOrigin FORBIDDEN "foreign_origin" "Pages of this origin may not do this"
+        "Name the origin in gateway.cors_origins, or open the page from the gateway's own host.";
     SimulatorClosed FORBIDDEN "simulator_closed" "The simulator's path is closed in production"
         "Send to /vehicles/{id}/data with a key.";
     NotFound NOT_FOUND "not_found" "There is no such thing"

@@ -148,7 +148,7 @@ impl Options {
 pub struct Task<'a> {
     /// The block: rows or columns, as a vehicle sends them.
     #[serde(borrow)]
-    #[schema(value_type = Object, example = json!({"data": [{"Ia": 1.0}, {"Ia": 1.1}], "sampling_rate": 8000}))]
+    #[schema(value_type = Object)]
     sensor_data: &'a RawValue,
     /// One fault type, several with commas between, or `all` (the default).
     fault_type: Option<String>,
