@@ -277,9 +277,10 @@ async fn those_who_dawdle_keep_nobody_out() {
         ("VTOX_GATEWAY__HEADER_TIMEOUT_S", "2"),
         ("VTOX_GATEWAY__BODY_TIMEOUT_S", "2"),
         ("VTOX_GATEWAY__MAX_CONNECTIONS", "60"),
-        ("VTOX_GATEWAY__MAX_IN_FLIGHT", "60"),
+        ("VTOX_GATEWAY__MAX_IN_FLIGHT", "10"),
     ];
     let (cluster, gateway) = gateway(&limits).await;
+    let mut sent: u64 = 0;
     let address = gateway.trim_start_matches("http://").to_owned();
     let head = format!("POST {PREFIX}/vehicles/V/data HTTP/1.1\r\nhost: x\r\n");
     let whole_head = format!("{head}content-type: application/json\r\ncontent-length: 100000\r\n\r\n");
@@ -294,6 +295,11 @@ async fn those_who_dawdle_keep_nobody_out() {
                 stream
             })
             .collect();
+        // There is room for others while they are held.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let other = Client::new().post(format!("{gateway}{PREFIX}/vehicles/W/data")).json(&block());
+        assert_eq!(other.send().await.unwrap().status(), StatusCode::OK, "{what}");
+        sent += 1;
         // A byte now and then must not buy more time.
         let dribble = if opening.is_empty() { "" } else { "x" };
         while began.elapsed() < Duration::from_secs(3) {
@@ -302,9 +308,6 @@ async fn those_who_dawdle_keep_nobody_out() {
             }
             std::thread::sleep(Duration::from_millis(500));
         }
-        // There is room for others meanwhile.
-        let other = reqwest::get(format!("{gateway}/health")).await.unwrap();
-        assert_eq!(other.status(), StatusCode::OK, "{what}");
         for stream in &mut connections {
             stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
             let mut answer = Vec::new();
@@ -327,5 +330,54 @@ async fn those_who_dawdle_keep_nobody_out() {
     })
     .await;
     let length: u64 = cluster.command(&["XLEN", RAW]).await;
-    assert_eq!(length, 0);
+    assert_eq!(length, sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_do_not_arrive_take_nobodys_place() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let limits = [("VTOX_GATEWAY__MAX_IN_FLIGHT", "4"), ("VTOX_GATEWAY__BODIES_LIMIT_BYTES", "33554432")];
+    let (_cluster, gateway) = gateway(&limits).await;
+    let address = gateway.trim_start_matches("http://").to_owned();
+    let client = Client::new();
+    let hold = |path: &str, count: usize, body: &[u8]| -> Vec<TcpStream> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len() + 100
+        );
+        (0..count)
+            .map(|_| {
+                let mut stream = TcpStream::connect(&address).unwrap();
+                stream.write_all(head.as_bytes()).unwrap();
+                stream.write_all(body).unwrap();
+                stream
+            })
+            .collect()
+    };
+    let send = async || {
+        let request = client.post(format!("{gateway}{PREFIX}/vehicles/V1/data")).json(&block());
+        request.send().await.unwrap().status().as_u16()
+    };
+    // More than there are places, of those that show a token and of those that do not.
+    let slow = [hold(&format!("{PREFIX}/vehicles/V2/data"), 20, b"{"), hold("/auth/token", 60, b"{")];
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..20 {
+        assert_eq!(send().await, 200);
+    }
+    let login = client.post(format!("{gateway}/auth/token")).json(&json!({"username": "a", "password": "b"}));
+    assert_eq!(login.send().await.unwrap().status(), 401);
+    drop(slow);
+
+    // All the memory there is for bodies, almost whole: it is free again soon, not when the body times out.
+    let began = Instant::now();
+    let large = vec![b' '; 7 << 20];
+    let mut slow = hold(&format!("{PREFIX}/vehicles/V2/data"), 5, &large);
+    eventually(Duration::from_secs(12), "memory for a message", async || send().await == 200).await;
+    for stream in &mut slow {
+        stream.set_read_timeout(Some(Duration::from_secs(12))).unwrap();
+        let mut answer = [0; 12];
+        drop(stream.read_exact(&mut answer));
+        assert!(answer.ends_with(b"408") || answer.ends_with(b"503"), "{answer:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }

@@ -72,7 +72,7 @@ codes! {
     NotAcceptable NOT_ACCEPTABLE "not_acceptable" "No form that Accept allows is offered here"
         "Accept application/json, application/x-ndjson or text/csv.";
     BodyTimeout REQUEST_TIMEOUT "body_timeout" "The body did not arrive in time"
-        "Send it faster or in smaller pieces; the limit is gateway.body_timeout_s.";
+        "Send it faster or in smaller pieces; the limits are gateway.body_timeout_s and gateway.body_least_bytes_per_s.";
     MissingToken UNAUTHORIZED "missing_token" "A token is needed"
         "Send Authorization: Bearer TOKEN, with an API key of vtox token issue or the access_token of POST /auth/token.";
     InvalidToken UNAUTHORIZED "invalid_token" "The token is not valid"

@@ -161,6 +161,7 @@ pub struct Gateway {
     pub max_connections: usize,
     pub header_timeout_s: u64,
     pub body_timeout_s: u64,
+    pub body_least_bytes_per_s: usize,
     pub body_limit_bytes: usize,
     pub bodies_limit_bytes: usize,
     pub batch_items: usize,
