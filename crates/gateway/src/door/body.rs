@@ -63,7 +63,9 @@ pub async fn read(api: &Api, request: Request, limit: usize) -> Result<Whole, Re
     let collect = collect(&api.bodies, request.into_body(), declared.unwrap_or(0), limit, pace);
     match tokio::time::timeout(deadline, collect).await {
         Ok(Ok(Some(whole))) => {
-            place.map_or(Ok(()), |place| place.take())?;
+            if let Some(place) = place {
+                place.take()?;
+            }
             Ok(whole)
         }
         Ok(Ok(None)) => Err(too_large()),
