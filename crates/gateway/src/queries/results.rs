@@ -1,6 +1,5 @@
 //! Results of the whole fleet: pages, a stream of lines, a table.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Json;
@@ -15,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use vtox_protocol::{EntryId, FaultType, Status, VehicleId, keys, timestamp};
 
 use super::MAX_RECORDS;
+use super::csv::{CSV_HEADER, row};
 use super::record::Record;
 use crate::api::Api;
 use crate::input;
@@ -149,15 +149,24 @@ fn moment(text: &str) -> Result<u64, Refusal> {
 fn accepted(headers: &HeaderMap) -> Result<Format, Refusal> {
     let Some(accept) = headers.get(header::ACCEPT) else { return Ok(Format::Json) };
     let accept = accept.to_str().unwrap_or_default().to_ascii_lowercase();
-    accept
-        .split(',')
-        .find_map(|kind| match kind.split(';').next().unwrap_or_default().trim() {
-            "application/json" | "application/*" | "*/*" => Some(Format::Json),
-            "application/x-ndjson" | "application/ndjson" => Some(Format::Ndjson),
-            "text/csv" | "text/*" => Some(Format::Csv),
-            _ => None,
-        })
-        .ok_or_else(|| Refusal::new(Code::NotAcceptable, format!("nothing of {accept:?} is offered here")))
+    let mut offered: Vec<(f32, Format)> = accept.split(',').filter_map(weighed).collect();
+    // The sort is stable: of those that weigh the same, the first one named.
+    offered.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let best = offered.first().filter(|(q, _)| *q > 0.0).map(|(_, format)| *format);
+    best.ok_or_else(|| Refusal::new(Code::NotAcceptable, format!("nothing of {accept:?} is offered here")))
+}
+
+/// A part of Accept with its weight (RFC 9110, 12.5.1), if it is one of ours.
+fn weighed(part: &str) -> Option<(f32, Format)> {
+    let mut words = part.split(';').map(str::trim);
+    let format = match words.next()? {
+        "application/json" | "application/*" | "*/*" => Format::Json,
+        "application/x-ndjson" | "application/ndjson" => Format::Ndjson,
+        "text/csv" | "text/*" => Format::Csv,
+        _ => return None,
+    };
+    let q = words.find_map(|word| word.strip_prefix("q=")).map_or(Some(1.0), |q| q.trim().parse().ok());
+    Some((q.filter(|q| (0.0..=1.0).contains(q)).unwrap_or(0.0), format))
 }
 
 async fn page(
@@ -213,63 +222,9 @@ fn streamed(
     ([(header::CONTENT_TYPE, content_type)], Body::from_stream(head.chain(lines))).into_response()
 }
 
-const CSV_HEADER: &str = "timestamp,vehicle_id,fault_type,status,score,severity,message_id,original_message_id,\
-    consumer_id,processing_time,model_version,location,advice,features\n";
-
-fn row(record: &Record) -> String {
-    let features = serde_json::to_string(&record.features).unwrap_or_default();
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let mut out = String::new();
-    for (n, cell) in [
-        record.timestamp.clone(),
-        record.vehicle_id.to_string(),
-        record.fault_type.to_string(),
-        record.status.to_string(),
-        record.score.to_string(),
-        text(&record.severity),
-        text(&record.message_id),
-        text(&record.original_message_id),
-        text(&record.consumer_id),
-        record.processing_time.map(|t| t.to_string()).unwrap_or_default(),
-        text(&record.model_version),
-        text(&record.location),
-        text(&record.advice),
-        features,
-    ]
-    .iter()
-    .enumerate()
-    {
-        let comma = if n == 0 { "" } else { "," };
-        let written = if cell.contains([',', '"', '\n', '\r']) {
-            write!(out, "{comma}\"{}\"", cell.replace('"', "\"\""))
-        } else {
-            write!(out, "{comma}{cell}")
-        };
-        debug_assert!(written.is_ok());
-    }
-    out.push('\n');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_row_is_quoted_as_rfc_4180_has_it() {
-        let fields = [
-            ("fault_type", "bearing"),
-            ("timestamp", "2026-01-01T00:00:00Z"),
-            ("status", "fault"),
-            ("score", "0.9"),
-            ("location", "a \"b\", c"),
-        ];
-        let fields = fields.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let vehicle = VehicleId::new("V1").unwrap();
-        let record = Record::of(&fields, Some(&vehicle)).unwrap();
-        assert_eq!(row(&record), "2026-01-01T00:00:00Z,V1,bearing,fault,0.9,,,,,,,\"a \"\"b\"\", c\",,{}\n");
-        assert_eq!(CSV_HEADER.matches(',').count(), row(&record).matches(',').count() - 1);
-    }
 
     #[test]
     fn the_form_follows_accept() {
@@ -277,6 +232,10 @@ mod tests {
         assert_eq!(of("text/csv, */*").unwrap(), Format::Csv);
         assert_eq!(of("application/x-ndjson").unwrap(), Format::Ndjson);
         assert_eq!(of("text/html, */*;q=0.8").unwrap(), Format::Json);
+        assert_eq!(of("text/csv;q=0, application/json").unwrap(), Format::Json);
+        assert_eq!(of("text/csv;q=0.5, application/json; q=0.9").unwrap(), Format::Json);
+        assert_eq!(of("application/json;q=0.1, text/csv").unwrap(), Format::Csv);
+        assert_eq!(of("text/csv;q=0").unwrap_err().code, Code::NotAcceptable);
         assert_eq!(of("image/png").unwrap_err().code, Code::NotAcceptable);
     }
 }
