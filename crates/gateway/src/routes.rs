@@ -69,7 +69,6 @@ pub fn routes(api: Arc<Api>) -> anyhow::Result<Router> {
         .layer(middleware::from_fn(reply::shape))
         .layer(middleware::from_fn_with_state(api.clone(), linger::over_refusals))
         .layer(middleware::from_fn_with_state(api.clone(), log::access))
-        .layer(middleware::from_fn(headers::add))
         .with_state(api))
 }
 
