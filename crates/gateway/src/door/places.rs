@@ -34,12 +34,10 @@ impl Place {
         if self.taken.get().is_some() {
             return Ok(());
         }
-        let permit = self
-            .places
-            .0
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| Refusal::new(Code::Overload, "too many requests at once; try again in a moment"))?;
+        let permit =
+            self.places.0.clone().try_acquire_owned().map_err(|_| {
+                Refusal::new(Code::Overload, "too many requests at once; try again in a moment")
+            })?;
         drop(self.taken.set(permit));
         Ok(())
     }

@@ -97,8 +97,8 @@ codes! {
         "The Allow header names those it takes.";
     Backlog TOO_MANY_REQUESTS "backlog" "The backlog is at its mark"
         "Send again after Retry-After; more workers shorten it.";
-    RateLimited TOO_MANY_REQUESTS "rate_limited" "Too many messages from this vehicle or key"
-        "Send again after Retry-After; the limits are gateway.rate_per_vehicle and gateway.rate_per_key.";
+    RateLimited TOO_MANY_REQUESTS "rate_limited" "Too many calls from this vehicle, key, user or address"
+        "Send again after Retry-After; the limits are gateway.rate_per_* and, for log-ins, gateway.logins_per_*.";
     Overload SERVICE_UNAVAILABLE "overload" "Too many requests at once"
         "Send again in a moment.";
     Redis SERVICE_UNAVAILABLE "redis" "Redis does not answer, or cannot keep what is promised"

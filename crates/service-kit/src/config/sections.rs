@@ -171,6 +171,8 @@ pub struct Gateway {
     pub rate_per_vehicle_burst: u32,
     pub rate_per_key: u32,
     pub rate_per_key_burst: u32,
+    pub logins_per_user_per_min: u32,
+    pub logins_per_address_per_min: u32,
     pub backlog_entries: u64,
     pub backlog_age_s: u64,
     pub backlog_memory_share: f64,
