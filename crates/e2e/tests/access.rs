@@ -216,6 +216,10 @@ async fn production_is_closed_and_wants_keys() {
     cluster.add("open", "vtox-gateway", "VTOX_GATEWAY__PORT", &open);
     assert_eq!(cluster.service("open").ended(Duration::from_secs(5)).await.code(), Some(64));
     assert!(cluster.service("open").log().contains("auth.required"));
+    let anybody = [("VTOX_GATEWAY__CORS_ORIGINS", "*")];
+    cluster.add("anybody", "vtox-gateway", "VTOX_GATEWAY__PORT", &anybody);
+    assert_eq!(cluster.service("anybody").ended(Duration::from_secs(5)).await.code(), Some(64));
+    assert!(cluster.service("anybody").log().contains("gateway.cors_origins"));
 
     let host = ("VTOX_HOST", "127.0.0.1");
     let closed = [production, host, ("VTOX_AUTH__KEYS_DIR", text(keys.path()))];

@@ -90,8 +90,6 @@ pub async fn watch(api: Arc<Api>) -> anyhow::Result<()> {
         if let Err(refusal) = api.motors.refresh().await {
             tracing::debug!(refusal.detail, "motor profiles cannot be read");
         }
-        api.vehicle_buckets.tidy();
-        api.key_buckets.tidy();
     }
 }
 
@@ -306,6 +304,7 @@ async fn list_bearings() -> Json<Answer<BTreeMap<String, BearingGeometry>>> {
 
 async fn profile_in<T: serde::de::DeserializeOwned>(api: &Api, request: Request) -> Result<T, Refusal> {
     let whole = body::read(api, request, BODY_LIMIT).await?;
+    input::check_depth(&whole.bytes)?;
     serde_json::from_slice(&whole.bytes)
         .map_err(|e| Refusal::new(Code::InvalidMotor, format!("the profile cannot be read: {e}")))
 }

@@ -13,6 +13,8 @@ use utoipa::ToSchema;
 
 pub use code::Code;
 
+use crate::door::limits::Left;
+
 /// A refusal.
 #[derive(Debug, Clone)]
 pub struct Refusal {
@@ -22,6 +24,8 @@ pub struct Refusal {
     pub detail: String,
     /// When to try again.
     pub retry_after_s: Option<u64>,
+    /// The bucket that is empty.
+    pub left: Option<Left>,
 }
 
 /// Longest detail, bytes: errors of parsers quote what they read, which may be as long as a body.
@@ -35,12 +39,17 @@ impl Refusal {
             detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
             detail.push_str("...");
         }
-        Self { code, detail, retry_after_s: code.retry_after_s() }
+        Self { code, detail, retry_after_s: code.retry_after_s(), left: None }
     }
 
     /// The same, with another time to try again.
     pub fn after(self, seconds: u64) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// The same, with the bucket that is empty.
+    pub fn out_of(self, left: Left) -> Self {
+        Self { left: Some(left), ..self }
     }
 }
 
@@ -95,17 +104,12 @@ impl IntoResponse for Refusal {
 }
 
 impl Refusal {
-    fn into_seeds_response(self) -> Response {
-        let body = Detail { detail: self.detail.clone(), code: self.code.name(), fix: self.code.fix() };
-        let mut response = (self.code.status(), Json(body)).into_response();
-        self.add_headers(&mut response);
-        response.extensions_mut().insert(self);
-        response
-    }
-
     fn add_headers(&self, response: &mut Response) {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(left) = &self.left {
+            left.add_to(response);
         }
         if self.code.status() == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"vtox\"");
@@ -127,18 +131,15 @@ pub async fn shape(uri: Uri, request: Request, next: Next) -> Response {
     if !is_seeds_path(uri.path()) {
         return response;
     }
-    match response.extensions_mut().remove::<Refusal>() {
-        Some(refusal) => {
-            let mut shaped = refusal.into_seeds_response();
-            for (name, value) in response.headers() {
-                if !shaped.headers().contains_key(name) && name != header::CONTENT_LENGTH {
-                    shaped.headers_mut().insert(name, value.clone());
-                }
-            }
-            shaped
-        }
-        None => response,
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        let body =
+            Detail { detail: refusal.detail.clone(), code: refusal.code.name(), fix: refusal.code.fix() };
+        *response.body_mut() = Json(body).into_response().into_body();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
     }
+    response
 }
 
 /// In what Redis says where rights, passwords, its version or a foreign key are to blame: waiting does not help.

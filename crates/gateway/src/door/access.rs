@@ -64,6 +64,12 @@ pub fn listed(method: &Method, path: &str) -> Option<Access> {
     })
 }
 
+/// The methods that a path takes; none where the table does not have it.
+pub fn methods(path: &str) -> Vec<Method> {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
+    known.into_iter().filter(|method| listed(method, path).is_some()).collect()
+}
+
 impl Access {
     /// Who may call `method` on a path.
     pub fn to(method: &Method, path: &str) -> Self {

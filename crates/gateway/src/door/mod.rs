@@ -7,5 +7,6 @@ pub mod limits;
 pub mod linger;
 pub mod log;
 pub mod origin;
+pub mod places;
 pub mod session;
 pub mod standing;

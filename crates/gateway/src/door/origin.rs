@@ -22,7 +22,9 @@ pub async fn check(State(api): State<Arc<Api>>, request: Request, next: Next) ->
     {
         let origin = origin.to_str().unwrap_or_default();
         let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok());
-        let host = host.or_else(|| request.uri().authority().map(|a| a.as_str())).unwrap_or_default();
+        let host = host
+            .or_else(|| request.uri().authority().map(axum::http::uri::Authority::as_str))
+            .unwrap_or_default();
         if !is_own(origin, host) && !is_listed(origin, &api.service.settings.gateway.cors_origins) {
             let detail =
                 "this page is not of an origin in gateway.cors_origins, nor of the gateway's own host";

@@ -72,7 +72,7 @@ codes! {
     NotAcceptable NOT_ACCEPTABLE "not_acceptable" "No form that Accept allows is offered here"
         "Accept application/json, application/x-ndjson or text/csv.";
     BodyTimeout REQUEST_TIMEOUT "body_timeout" "The body did not arrive in time"
-        "Send it faster or in smaller pieces; the limit is gateway.body_timeout_s.";
+        "Send it faster or in smaller pieces; the limits are gateway.body_timeout_s and gateway.body_least_bytes_per_s.";
     MissingToken UNAUTHORIZED "missing_token" "A token is needed"
         "Send Authorization: Bearer TOKEN, with an API key of vtox token issue or the access_token of POST /auth/token.";
     InvalidToken UNAUTHORIZED "invalid_token" "The token is not valid"
@@ -99,8 +99,8 @@ codes! {
         "The Allow header names those it takes.";
     Backlog TOO_MANY_REQUESTS "backlog" "The backlog is at its mark"
         "Send again after Retry-After; more workers shorten it.";
-    RateLimited TOO_MANY_REQUESTS "rate_limited" "Too many messages from this vehicle or key"
-        "Send again after Retry-After; the limits are gateway.rate_per_vehicle and gateway.rate_per_key.";
+    RateLimited TOO_MANY_REQUESTS "rate_limited" "Too many calls from this vehicle, key, user or address"
+        "Send again after Retry-After; the limits are gateway.rate_per_* and, for log-ins, gateway.logins_per_*.";
     Overload SERVICE_UNAVAILABLE "overload" "Too many requests at once"
         "Send again in a moment.";
     Redis SERVICE_UNAVAILABLE "redis" "Redis does not answer, or cannot keep what is promised"

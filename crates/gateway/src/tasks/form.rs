@@ -101,6 +101,7 @@ impl Body {
     pub fn decode(&self, mut options: Options) -> Result<Form, Refusal> {
         let mut block = match self {
             Self::Json(text) => {
+                input::check_depth(text)?;
                 let body: Task<'_> = serde_json::from_slice(text).map_err(|e| {
                     let code = if e.is_data() { Code::InvalidParameter } else { Code::InvalidJson };
                     Refusal::new(code, format!("the body cannot be read: {e}; send {LIKE}"))
