@@ -16,7 +16,7 @@ const DATA: &str = "/api/v1/diagnosis-stream/vehicles/LSVNV2182E2100001/data";
 /// The lines of the access log that name all of this.
 fn lines<'a>(log: &'a str, parts: &[&str]) -> Vec<&'a str> {
     log.lines()
-        .filter(|line| line.contains("\"target\":\"access\"") && parts.iter().all(|p| line.contains(p)))
+        .filter(|line| line.contains("\"method\":") && parts.iter().all(|p| line.contains(p)))
         .collect()
 }
 
