@@ -1,9 +1,11 @@
 //! Ten times as much as the gateway can take: what it can take it goes on taking, the rest is refused at once, memory stays.
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use reqwest::Client;
 use vtox_e2e::{Cluster, Network, ONE_AT_A_TIME, Proxy, eventually};
 
@@ -27,7 +29,7 @@ impl Tally {
 struct Sender {
     client: Client,
     url: String,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 impl Sender {
@@ -84,33 +86,31 @@ fn resident(pid: u32) -> u64 {
     1024 * line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).expect("kB")
 }
 
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_times_too_much_is_shed_and_the_rest_goes_on() {
-    let _one = ONE_AT_A_TIME.lock().await;
-    let mut cluster = Cluster::new(&[], &[]);
-    // A Redis that is far away is what limits the gateway, not the processor that the senders need as well.
-    let proxy = Proxy::start(cluster.redis.port(), 1).await;
-    proxy.set(Network::Delay(20, 0));
-    let redis = proxy.url();
-    let places = PLACES.to_string();
-    let environment = [
-        ("REDIS_URL", redis.as_str()),
-        ("VTOX_GATEWAY__MAX_IN_FLIGHT", places.as_str()),
-        ("VTOX_GATEWAY__RATE_PER_VEHICLE", "0"),
-    ];
-    cluster.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &environment);
+/// Binds a process with all its threads to processors, as taskset names them.
+fn bind(pid: u32, processors: &str) {
+    let bound = Command::new("taskset")
+        .args(["--all-tasks", "--cpu-list", "--pid", processors, &pid.to_string()])
+        .stdout(Stdio::null())
+        .status();
+    assert!(bound.expect("taskset of util-linux").success());
+}
+
+fn body(rows: usize) -> Bytes {
+    let rows: Vec<String> = (0..rows).map(|n| format!("{{\"Ia\":{n}.5,\"Ib\":-{n}.25,\"Ic\":0.{n}}}")).collect();
+    format!("{{\"sensor_data\":{{\"data\":[{}],\"sampling_rate\":1000}}}}", rows.join(",")).into()
+}
+
+/// Measures a peak, sends ten times that, and looks whether the gateway goes on as before, and after.
+async fn flood(cluster: &Cluster, body: Bytes) {
     let gateway = cluster.gateway();
     eventually(Duration::from_secs(20), "the gateway", async || {
         reqwest::get(format!("{gateway}/ready")).await.is_ok_and(|a| a.status() == 200)
     })
     .await;
-    let rows: Vec<String> = (0..100).map(|n| format!("{{\"Ia\":{n}.5}}")).collect();
-    let body = format!("{{\"sensor_data\":{{\"data\":[{}],\"sampling_rate\":1000}}}}", rows.join(","));
     let sender = Sender {
         client: Client::builder().timeout(Duration::from_secs(10)).build().unwrap(),
         url: format!("{gateway}/api/v1/diagnosis-stream/vehicles/V1/data"),
-        body: body.into_bytes(),
+        body,
     };
     let window = Duration::from_secs(5);
     sender.closed_loop(Duration::from_secs(1)).await;
@@ -135,4 +135,42 @@ async fn ten_times_too_much_is_shed_and_the_rest_goes_on() {
     assert!(memory < before + (64 << 20), "{before} -> {memory} bytes");
     assert!(after.accepted_per_s(window) >= 0.9 * peak, "it recovers");
     assert_eq!(after.shed.load(Ordering::Relaxed), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_times_too_much_for_a_distant_redis_is_shed_and_the_rest_goes_on() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut cluster = Cluster::new(&[], &[]);
+    let proxy = Proxy::start(cluster.redis.port(), 1).await;
+    proxy.set(Network::Delay(20, 0));
+    let redis = proxy.url();
+    let places = PLACES.to_string();
+    let environment = [
+        ("REDIS_URL", redis.as_str()),
+        ("VTOX_GATEWAY__MAX_IN_FLIGHT", places.as_str()),
+        ("VTOX_GATEWAY__RATE_PER_VEHICLE", "0"),
+    ];
+    cluster.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &environment);
+    flood(&cluster, body(100)).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_times_too_much_for_its_processor_is_shed_and_the_rest_goes_on() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    if std::thread::available_parallelism().expect("processors").get() < 2 {
+        println!("skipped: the senders need a processor of their own");
+        return;
+    }
+    let mut cluster = Cluster::new(&[], &[]);
+    let places = PLACES.to_string();
+    let environment =
+        [("VTOX_GATEWAY__MAX_IN_FLIGHT", places.as_str()), ("VTOX_GATEWAY__RATE_PER_VEHICLE", "0")];
+    cluster.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &environment);
+    bind(cluster.service("gateway").pid(), "0");
+    bind(cluster.redis.pid(), "1");
+    bind(std::process::id(), "1");
+    flood(&cluster, body(1_500)).await;
+    bind(std::process::id(), "0,1");
 }
