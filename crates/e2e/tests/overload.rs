@@ -96,7 +96,8 @@ fn bind(pid: u32, processors: &str) {
 }
 
 fn body(rows: usize) -> Bytes {
-    let rows: Vec<String> = (0..rows).map(|n| format!("{{\"Ia\":{n}.5,\"Ib\":-{n}.25,\"Ic\":0.{n}}}")).collect();
+    let rows: Vec<String> =
+        (0..rows).map(|n| format!("{{\"Ia\":{n}.5,\"Ib\":-{n}.25,\"Ic\":0.{n}}}")).collect();
     format!("{{\"sensor_data\":{{\"data\":[{}],\"sampling_rate\":1000}}}}", rows.join(",")).into()
 }
 

@@ -56,9 +56,7 @@ pub async fn watch(api: Arc<Api>) -> anyhow::Result<()> {
         // What Redis said is for the log; who calls is told what it means.
         let (admission, said) = match look(&api).await {
             Ok(admission) => (admission, None),
-            Err(error) => {
-                (Admission::Unavailable(Code::Redis.title().to_owned()), Some(error.to_string()))
-            }
+            Err(error) => (Admission::Unavailable(Code::Redis.title().to_owned()), Some(error.to_string())),
         };
         let before = api.admission.send_replace(admission.clone());
         if before.kind() != admission.kind() {

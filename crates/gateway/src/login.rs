@@ -13,8 +13,8 @@ use vtox_service_kit::clock;
 use vtox_service_kit::pool::network_of;
 
 use crate::api::Api;
-use crate::door::session::refusal_of;
 use crate::door::body;
+use crate::door::session::refusal_of;
 use crate::ingest::object;
 use crate::reply::Refusal;
 

@@ -44,7 +44,8 @@ impl Refusal {
 
     /// A refusal of who has its share already.
     pub fn share(of: &str) -> Self {
-        let detail = format!("this key or user has its share of the {of}; the share is gateway.largest_share");
+        let detail =
+            format!("this key or user has its share of the {of}; the share is gateway.largest_share");
         Self::new(Code::RateLimited, detail).after(1)
     }
 
