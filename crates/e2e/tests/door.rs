@@ -369,7 +369,11 @@ async fn those_who_dawdle_keep_nobody_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_do_not_arrive_take_nobodys_place() {
     let _one = ONE_AT_A_TIME.lock().await;
-    let limits = [("VTOX_GATEWAY__MAX_IN_FLIGHT", "4"), ("VTOX_GATEWAY__BODIES_LIMIT_BYTES", "33554432")];
+    let limits = [
+        ("VTOX_GATEWAY__MAX_IN_FLIGHT", "4"),
+        ("VTOX_GATEWAY__BODIES_LIMIT_BYTES", "33554432"),
+        ("VTOX_GATEWAY__LARGEST_SHARE", "1"),
+    ];
     let (_cluster, gateway) = gateway(&limits).await;
     let address = gateway.trim_start_matches("http://").to_owned();
     let client = Client::new();

@@ -89,12 +89,14 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Of these, what is there only where the lines that it needs were found in the signals: of a motor with that fault they are.
 const WHERE_FOUND: [&str; 3] = ["bearing_characteristic_frequency", "static_ecc_ratio", "broken_bar_count"];
 
-/// Curves that dashboards draw.
-const CURRENTS: (&[&str], &[&str]) = (
+/// Curves that dashboards draw: over time, and over frequency.
+type Curves = (&'static [&'static str], &'static [&'static str]);
+
+const CURRENTS: Curves = (
     &["time", "values_a", "values_b", "values_c"],
     &["frequency", "amplitude_a", "amplitude_b", "amplitude_c"],
 );
-const CHARTS: [(FaultType, (&[&str], &[&str])); 5] = [
+const CHARTS: [(FaultType, Curves); 5] = [
     (FaultType::TurnFault, CURRENTS),
     (FaultType::Insulation, (&["time", "values_resistance", "values_leakage_current"], &[])),
     (FaultType::Bearing, (&["time", "values_vibration"], &["frequency", "amplitude"])),
