@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::Message;
 use vtox_e2e::credentials::{keys, text};
 use vtox_e2e::{Cluster, ONE_AT_A_TIME, eventually, program};
 use vtox_protocol::codec::{encode_binary, encode_json};
-use vtox_protocol::{FaultType, Quantity, SignalBlock};
+use vtox_protocol::{FaultType, SignalBlock};
 use vtox_simulation::{Condition, Motor, OperatingPoint, Sampling, Vehicle};
 
 /// Calls, and what their answers have: the path to a value and its kind. `a/0/b` is in the first of a list.
@@ -136,9 +136,7 @@ fn block_with(fault: FaultType, seconds: usize) -> SignalBlock {
     let condition = Condition::faulty(fault, 1.0);
     let motor = Motor::induction_4kw();
     let mut vehicle = Vehicle::new("V".to_owned(), motor, OperatingPoint::default(), condition, 1);
-    let mut block = vehicle.next_block(&Sampling::new(8_000.0, 8_000 * seconds).with_voltages(), 0.0);
-    block.readings.insert(Quantity::LeakageCurrent, 4e-3);
-    block
+    vehicle.next_block(&Sampling::new(8_000.0, 8_000 * seconds).with_voltages(), 0.0)
 }
 
 /// A vehicle with a turn fault, as it sends.
