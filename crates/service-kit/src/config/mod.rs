@@ -210,12 +210,14 @@ mod tests {
             assert_eq!(check("development", open, &[]), Ok(()));
         }
         for closed in [
-            "redis://vtox-worker:secret@redis:6379/0",
-            "rediss://:secret@redis",
-            "redis+sentinel://u:p@a:26379,b:26379/main",
-            "redis+unix:///run/redis.sock?user=u&pass=p",
+            "redis://vtox-worker:PASSWORD@redis:6379/0",
+            "rediss://:PASSWORD@redis",
+            "redis+sentinel://u:PASSWORD@a:26379,b:26379/main",
+            "redis+unix:///run/redis.sock?user=u&pass=PASSWORD",
         ] {
-            assert_eq!(check("production", closed, &[]), Ok(()), "{closed}");
+            let with = |password| check("production", &closed.replace("PASSWORD", password), &[]);
+            assert_eq!(with("k3vQ9mZx7LpWc2Rt"), Ok(()), "{closed}");
+            assert!(with("changeme").unwrap_err().contains("can be guessed"), "{closed}");
         }
     }
 
