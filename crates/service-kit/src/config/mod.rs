@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn production_needs_a_redis_with_a_password() {
-        let check = |mode, url, more: &[(&str, &str)]| {
+        let check = |mode: &str, url: &str, more: &[(&str, &str)]| {
             let settings = with(&[&[("VTOX_MODE", mode), ("REDIS_URL", url)], more].concat()).unwrap();
             settings.redis.check(settings.mode).map_err(|e| e.to_string())
         };
