@@ -26,7 +26,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp "$redis/make-users.sh" "$work/"
 cat "$redis/users.acl" "$here/components/redis-sentinel/users.acl" >"$work/users.acl"
-sentinels="redis-sentinel-0.redis-sentinel:26379,redis-sentinel-1.redis-sentinel:26379,redis-sentinel-2.redis-sentinel:26379"
+sentinels="redis-sentinel-0:26379,redis-sentinel-1:26379,redis-sentinel-2:26379"
 REDIS_SCHEME=${REDIS_SCHEME:-redis+sentinel} \
   REDIS_AT=${REDIS_AT:-$sentinels/vtox/0?sentinel_password=$(cat "$directory/sentinel.password")} \
   sh "$work/make-users.sh" ${task:+"$task"} "$directory"

@@ -4,7 +4,7 @@ set -eu
 umask 077
 # shellcheck source=/dev/null
 . /etc/vtox/redis/who-leads.sh
-self=$(hostname).redis
+self=$(hostname)
 
 # A primary that lost its disk must not come back as one: its replica would copy the emptiness. It waits until the sentinels
 # have promoted the replica. At the very first start there is none yet.

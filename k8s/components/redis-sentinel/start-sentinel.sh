@@ -13,9 +13,9 @@ learnt=$(grep -E '^sentinel (myid|monitor|config-epoch|leader-epoch|current-epoc
   echo "requirepass $(password sentinel)"
   echo "sentinel resolve-hostnames yes"
   echo "sentinel announce-hostnames yes"
-  echo "sentinel announce-ip $(hostname).redis-sentinel"
+  echo "sentinel announce-ip $(hostname)"
   echo "sentinel announce-port 26379"
-  echo "${learnt:-sentinel monitor vtox redis-0.redis 6379 2}"
+  echo "${learnt:-sentinel monitor vtox redis-0 6379 2}"
   echo "sentinel down-after-milliseconds vtox 3000"
   echo "sentinel failover-timeout vtox 15000"
   echo "sentinel parallel-syncs vtox 1"
@@ -23,4 +23,4 @@ learnt=$(grep -E '^sentinel (myid|monitor|config-epoch|leader-epoch|current-epoc
   echo "sentinel auth-pass vtox $(password vtox-sentinel)"
 } >"$state.new"
 mv "$state.new" "$state"
-exec redis-sentinel "$state"
+exec redis-server "$state" --sentinel
