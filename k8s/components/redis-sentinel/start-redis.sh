@@ -8,6 +8,7 @@ self=$(hostname)
 
 # A primary that lost its disk must not come back as one: its replica would copy the emptiness. It waits until the sentinels
 # have promoted the replica. At the very first start there is none yet.
+# shellcheck disable=SC2154 # both are set by who_leads
 may_start() {
   [ "$primary" != "$self" ] || [ -d /data/appendonlydir ] || [ "$replicas" = 0 ]
 }
@@ -23,6 +24,8 @@ done
   echo "maxmemory $MAXMEMORY"
   echo "replica-announce-ip $self"
   echo "min-replicas-to-write 1"
+  # There is one replica, so nobody else is waited for.
+  echo "repl-diskless-sync-delay 0"
   echo "masteruser vtox-replica"
   echo "masterauth $(password vtox-replica)"
   [ "$primary" = "$self" ] || echo "replicaof $primary 6379"

@@ -19,6 +19,7 @@ value_of() {
 }
 
 # Sets `primary` and `replicas`, how many it has, as of the newest failover; fails until most sentinels answered.
+# shellcheck disable=SC2034 # for who sources this
 who_leads() {
   answered=0 asked=0 newest=-1
   for sentinel in $SENTINELS; do
