@@ -12,62 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+import together
 from live_redis import Redis
 from manifests import Failed, Manifests, check
-
-
-def answer(port, path):
-    """Status and body, or none while nobody listens."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError:
-        return None, ""
-
-
-def free(port):
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return listener.connect_ex(("127.0.0.1", port)) != 0
-
-
-class Pod:
-    """The processes of a pod, its paths below a directory of their own."""
-
-    def __init__(self, manifests, workload, redis, directory, binaries):
-        self.manifests, self.workload, self.binaries = manifests, workload, binaries
-        self.volumes = {}
-        for name, volume in workload.volumes.items():
-            path = self.volumes[name] = Path(directory, workload.name, name)
-            path.mkdir(parents=True)
-            for file, text in (manifests.files(volume) or {}).items():
-                if file.endswith(".toml"):
-                    text = redis.reached_by(text.decode(), manifests).encode()
-                (path / file).write_bytes(text)
-
-    def moved(self, container, text):
-        for mount in sorted(container.mounts, key=len, reverse=True):
-            text = re.sub(re.escape(mount) + r"(?=/|\b)", str(self.volumes[container.mounts[mount]]), text)
-        return text
-
-    def environment(self, container):
-        environment = self.manifests.environment(container, self.workload.name + "-0")
-        return {name: self.moved(container, value) for name, value in environment.items()}
-
-    def prepare(self):
-        for container in self.workload.init:
-            command = [self.moved(container, word) for word in container.spec["command"] + container.spec["args"]]
-            subprocess.run(command, check=True)
-
-    def program(self, container):
-        name = container.image.removeprefix("vtox/")
-        return Path(self.binaries, {"cli": "vtox", "bridge": "vtox-websocket-bridge"}.get(name, f"vtox-{name}"))
+from pods import Pod, answer, free
 
 
 def known_names(repository):
@@ -182,27 +132,16 @@ def main():
                     pod = Pod(manifests, workload, redis, directory, binaries)
                     metrics[workload.name], more = run(pod, known)
                     paths += more
+            if only in (None, "monitor"):
+                faults = scaling(manifests, repository, metrics["monitor"])
             if only is None:
-                served(manifests, scaling(manifests, repository, metrics["monitor"]))
+                served(manifests, faults)
                 entrance(manifests, paths)
-                commands(manifests, redis, directory, binaries)
+                # Addresses of loopback beside 127.0.0.1 are there on Linux alone.
+                if sys.platform == "linux":
+                    together.run(manifests, redis, Path(directory, "together"), binaries)
         finally:
             redis.stop()
-
-
-def commands(manifests, redis, directory, binaries):
-    """The pod for commands reaches Redis with its own rights, and Redis refused nobody anything."""
-    workload = next(w for w in manifests.workloads if w.kind == "Pod")
-    pod = Pod(manifests, workload, redis, directory, binaries)
-    container = workload.containers[0]
-    command = [pod.program(container), "token", "issue", "--role", "viewer", "--label", "test"]
-    subprocess.run(command, env=pod.environment(container), check=True, stdout=subprocess.DEVNULL)
-    url = re.search(r'url = "(.*)"', (pod.volumes["redis"] / "vtox.toml").read_text())[1]
-    credentials = re.match(r"redis\+sentinel://(.*)@", url)
-    if credentials:
-        log = ["redis-cli", "--no-auth-warning", "-u", f"redis://{credentials[1]}@127.0.0.1:6379", "acl", "log"]
-        refused = subprocess.run(log, capture_output=True, text=True, check=True).stdout.strip()
-        check(not refused, f"Redis refused: {refused}")
 
 
 def raise_loopback():

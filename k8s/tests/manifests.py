@@ -95,14 +95,14 @@ class Manifests:
             return {n: base64.b64decode(f) for n, f in files.items()} if kind == "Secret" else files
         return None
 
-    def environment(self, container, pod_name):
-        """The environment of a container, as its pod of this name on 127.0.0.1 would have it."""
+    def environment(self, container, pod_name, address="127.0.0.1"):
+        """The environment of a container, as its pod of this name and address would have it."""
         environment = {}
         for source in container.spec.get("envFrom", []):
             name = source["configMapRef"]["name"]
             check(name in self.of("ConfigMap"), f"there is no ConfigMap {name}")
             environment |= self.of("ConfigMap")[name].get("data", {})
-        known = {"status.podIP": "127.0.0.1", "metadata.name": pod_name}
+        known = {"status.podIP": address, "metadata.name": pod_name}
         for variable in container.spec.get("env", []):
             if "value" in variable:
                 environment[variable["name"]] = variable["value"]

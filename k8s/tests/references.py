@@ -31,6 +31,7 @@ def workloads(manifests):
         pod = workload.pod
         check(pod.get("automountServiceAccountToken") is False, f"{workload} gets a token of Kubernetes")
         check(pod.get("enableServiceLinks") is False, f"{workload} gets variables of Services")
+        restricted(workload)
         check(pod["serviceAccountName"] in accounts, f"{workload} runs as {pod['serviceAccountName']}, which is not there")
         files = {name: manifests.files(volume) for name, volume in workload.volumes.items()}
         for container in workload.init + workload.containers:
@@ -47,9 +48,26 @@ def workloads(manifests):
             named += container.spec.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [])
             for path in re.findall(r"/[\w./-]+", "\n".join(named)):
                 there(workload, container, files, path)
+        scripts = [t.decode() for f in files.values() for n, t in (f or {}).items() if n.endswith(".sh")]
+        for user in re.findall(r"\(password ([\w-]+)\)", "\n".join(scripts)):
+            check(f"{user}.password" in files["passwords"], f"{workload} needs {user}.password, which is not in its Secret")
         if workload.kind == "Deployment":
             selector = workload.document["spec"]["selector"]
             check(manifests.selected(selector) == [workload], f"{workload} selects pods of others")
+
+
+def restricted(workload):
+    """What Pod Security asks for at its level `restricted`, and a root file system that nobody writes to."""
+    pod = workload.pod["securityContext"]
+    check(pod.get("runAsNonRoot") is True and pod["seccompProfile"]["type"] == "RuntimeDefault", f"{workload} is not restricted")
+    for container in workload.init + workload.containers:
+        own = container.spec["securityContext"]
+        check(
+            own["allowPrivilegeEscalation"] is False
+            and own["readOnlyRootFilesystem"] is True
+            and own["capabilities"] == {"drop": ["ALL"]},
+            f"{workload}: container {container.name} is not restricted",
+        )
 
 
 def there(workload, container, files, path):
