@@ -45,12 +45,33 @@ render() {
     kubectl kustomize "$work/k8s/overlays/$1" >"$work/$1.yaml"
 }
 
+announce "shellcheck"
+if has shellcheck; then
+    shellcheck --external-sources k8s/*.sh k8s/*/*.sh k8s/*/*/*.sh
+else
+    echo "skipped: shellcheck is not installed"
+fi
+
 announce "production without secrets is refused"
 if render production 2>"$work/refused"; then
     fail "the production overlay builds without secrets of its own"
 fi
 grep -q 'secrets/' "$work/refused" || fail "$(cat "$work/refused")"
 "$work/k8s/secrets.sh" "$work/k8s/overlays/production/secrets"
+announce "passwords are changed without a gap"
+"$work/k8s/secrets.sh" "$work/rotated"
+cp "$work/rotated/vtox-worker.toml" "$work/before.toml"
+# hashes N: each of the eight users has so many passwords.
+hashes() {
+    [ "$(awk -v n="$1" '$1 == "user" && gsub(/ #/, "") == n' "$work/rotated/users.acl" | wc -l)" -eq 8 ] ||
+        fail "users.acl has not $1 passwords for each user"
+}
+hashes 1
+"$work/k8s/secrets.sh" --rotate "$work/rotated"
+hashes 2
+! cmp -s "$work/before.toml" "$work/rotated/vtox-worker.toml" || fail "the worker keeps its password"
+"$work/k8s/secrets.sh" --retire "$work/rotated"
+hashes 1
 cmp deploy/redis/redis.conf k8s/components/redis-sentinel/redis.conf
 
 announce "overlays, and production with each option"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs what the StatefulSets of Redis run, in containers with the names, users, rights and read-only roots of their pods: a
-# failover, the return of a primary that lost its disk, and a planned stop lose nothing.
+# failover, the return of a primary that lost its disk, a planned stop and a power cut lose nothing.
 #   k8s/tests/redis-sentinel.sh SECRETS      as made by k8s/secrets.sh
 set -euo pipefail
 
@@ -154,6 +154,16 @@ for n in 0 1 2; do
     docker restart -t 5 "$run-redis-sentinel-$n" >/dev/null
 done
 eventually 30 "sentinels were restarted: redis-1 leads" leads redis-1
+
+everything=(redis-0 redis-1 redis-sentinel-0 redis-sentinel-1 redis-sentinel-2)
+docker rm -f "${everything[@]/#/$run-}" >/dev/null
+redis_pod redis-0
+redis_pod redis-1
+for n in 0 1 2; do
+    pod "redis-sentinel-$n" start-sentinel.sh
+done
+eventually 60 "all were killed at once: redis-1 leads" leads redis-1
+eventually 5 "second is there" keeps redis-1 second
 for pod in redis-0 redis-1; do
     [ -z "$(as_cli $pod acl log)" ] || fail "Redis refused something: $(as_cli $pod acl log)"
 done

@@ -168,6 +168,17 @@ def peers(manifests, name, selectors):
         yield from selected
 
 
+def time_to_stop(manifests, repository):
+    """preStop and the service's own deadline fit into what Kubernetes waits."""
+    production = (repository / "crates/service-kit/src/config/production.toml").read_text()
+    deadline_s = int(re.search(r"^shutdown_deadline_s = (\d+)", production, re.M)[1])
+    for workload in manifests.workloads:
+        if workload.is_vtox() and workload.kind == "Deployment":
+            before_s = workload.containers[0].spec.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+            given_s = workload.pod["terminationGracePeriodSeconds"]
+            check(given_s > before_s + deadline_s, f"{workload} is killed after {given_s} s, and may need {before_s + deadline_s}")
+
+
 def images(manifests, repository):
     version = re.search(r'^version = "(.*)"', (repository / "Cargo.toml").read_text(), re.M)[1]
     dockerfile = repository / "docker" / "Dockerfile"
@@ -188,6 +199,7 @@ def main():
     services(manifests)
     budgets_and_scaling(manifests)
     edges(manifests)
+    time_to_stop(manifests, repository)
     images(manifests, repository)
     print(f"references: {len(manifests.documents)} documents, {len(manifests.workloads)} workloads")
 
