@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The Kubernetes manifests: what is rendered is valid, safe, and true of the services as they are built.
 #   scripts/test-k8s.sh
-# No cluster is needed. Redis' own pods are tried in containers where there is a Docker engine.
+# No cluster is needed. What runs beside the services is tried in containers where there is a Docker engine.
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
@@ -158,8 +158,9 @@ found development 's/readOnlyRootFilesystem/readOnlyRoot/' "$tools/bin/kubernete
 found development 's/allowPrivilegeEscalation: false/allowPrivilegeEscalation: true/' \
     "$tools/bin/checkov" --framework kubernetes --skip-download --compact --quiet -f
 
-announce "Redis' pods, in containers"
+announce "the gateway's keys and Redis' pods, in containers"
 if has docker && docker info >/dev/null 2>&1; then
+    k8s/tests/token-keys.sh "$work/k8s/overlays/production/secrets"
     k8s/tests/redis-sentinel.sh "$work/k8s/overlays/production/secrets"
 else
     echo "skipped: there is no Docker engine"
