@@ -16,6 +16,7 @@ for user in vtox-gateway vtox-coordinator vtox-worker vtox-monitor vtox-bridge v
 done
 # It holds digests of random passwords of 256 bits.
 cp "$kept/users.acl" "$secrets/redis/users.acl"
+cp /usr/local/lib/vtox/redis.conf "$secrets/redis/redis.conf"
 
 if [ -z "$(ls "$secrets/keys")" ]; then
     vtox token keygen "$secrets/keys"
