@@ -142,6 +142,11 @@ impl fmt::Debug for Issued {
     }
 }
 
+/// Whether a text can be the id (`jti`) of a token that is made here; other issuers may have any.
+pub fn is_token_id(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok_and(|id| id.get_version_num() == 4 && id.to_string() == text)
+}
+
 #[derive(Serialize)]
 struct Written<'a> {
     sub: &'a str,

@@ -20,7 +20,7 @@ mod store;
 
 pub use api_key::{ApiKey, ApiKeyRecord};
 pub use authenticator::{Authenticator, OpenError, Options, TAKES_EFFECT};
-pub use claims::{Claims, Expected, Issue, Issued, verify};
+pub use claims::{Claims, Expected, Issue, Issued, is_token_id, verify};
 pub use credential::{Credential, Token, parse_credential};
 pub use denied::Denied;
 pub use keys::{Algorithm, KeyError, Keyring, generate};

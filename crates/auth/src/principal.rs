@@ -82,6 +82,16 @@ impl Principal {
         self.credential == ANONYMOUS
     }
 
+    /// Who it is for what it owns, as the ids of its messages: a vehicle stays itself when its key is changed, and so does a
+    /// person with each new token. No two kinds of credentials share one: what comes before the first colon is the kind, and
+    /// only the last part is chosen by somebody else.
+    pub fn identity(&self) -> String {
+        match &self.vehicle {
+            Some(vehicle) => format!("vehicle:{vehicle}"),
+            None => self.credential.clone(),
+        }
+    }
+
     /// Whether it may have to do with a vehicle at all; its role says in which way.
     pub fn may_act_for(&self, vehicle: &VehicleId) -> bool {
         match &self.vehicle {
@@ -118,5 +128,28 @@ mod tests {
         assert!(!Principal { vehicle: None, ..vehicle.clone() }.may_act_for(&own), "bound to nothing");
         assert!(!Principal { role: Role::Admin, ..vehicle }.may_act_for(&other), "bound all the same");
         assert!(Principal::anonymous().may_act_for(&own) && Principal::anonymous().is_anonymous());
+    }
+
+    #[test]
+    fn identities_do_not_depend_on_labels_and_do_not_collide() {
+        let of = |subject: &str, vehicle: Option<&str>, credential: &str| {
+            let vehicle = vehicle.map(|id| VehicleId::new(id).unwrap());
+            let (subject, credential) = (subject.to_owned(), credential.to_owned());
+            Principal { subject, role: Role::Operator, vehicle, credential }.identity()
+        };
+        let all = [
+            of("depot", None, "key:1"),
+            of("depot", None, "key:2"),
+            of("depot", None, "user:depot"),
+            of("depot", None, "jwt:first:depot"),
+            of("depot", None, "jwt:second:depot"),
+            of("vehicle:1", None, "key:3"),
+            of("vehicle:1", None, "user:vehicle:1"),
+            of("depot", Some("1"), "key:4"),
+            of("depot", Some("user:depot"), "key:5"),
+            Principal::anonymous().identity(),
+        ];
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len(), "{all:?}");
+        assert_eq!(of("a", Some("1"), "key:6"), of("b", Some("1"), "jwt:first:b"), "the vehicle itself");
     }
 }

@@ -261,13 +261,14 @@ async fn cluster(connection: &ConnectionManager, settings: &Settings, findings: 
     match topology::load(connection).await {
         Ok(None) => findings.ok("no cluster has run on this Redis yet"),
         Ok(Some(in_force)) => {
-            let wanted = settings.partitions();
-            if in_force.partitions == wanted {
-                findings.ok(format!("{} partitions", in_force.partitions));
+            let (agreed, wanted) = (in_force.partitions, settings.cluster.partitions);
+            // 0: nobody said how many, and what a new cluster would get depends on the mode, which is not known here.
+            if wanted == 0 || wanted == agreed {
+                findings.ok(format!("{agreed} partitions"));
             } else {
                 findings.warning(
-                    format!("the cluster has {} partitions, the settings say {wanted}", in_force.partitions),
-                    "set cluster.partitions to what the cluster has; a new number needs an empty Redis (vtox up --data with another directory)",
+                    format!("the cluster has {agreed} partitions, cluster.partitions is {wanted}"),
+                    "set cluster.partitions to what the cluster has, or leave it out; a new number needs an empty Redis (vtox up --data with another directory)",
                 );
             }
             if let Ok(backlog) = Janitor::new(connection.clone()).backlog(&in_force).await {

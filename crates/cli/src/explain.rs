@@ -1,9 +1,11 @@
 //! `vtox explain`: why a unit is where it is, as the leading coordinator sees it.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use vtox_connection::ConnectionManager;
 use vtox_protocol::keys::{LEADER, TERM};
@@ -11,7 +13,12 @@ use vtox_registry::{Lease, Registry};
 use vtox_service_kit::config::Settings;
 
 use crate::connect::connect;
+use crate::gateway::public_cas;
+use crate::http::Http;
 use crate::output::outln;
+
+/// How long the leader's answer may take.
+const LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Args)]
 pub struct Arguments {
@@ -28,13 +35,14 @@ pub struct Arguments {
 /// Asks the leader and prints its answer.
 pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let leader = leader(connect(arguments.redis.as_deref(), settings).await?).await?;
-    let mut request = reqwest::Client::new().get(format!("{leader}/explain"));
+    let mut url = format!("{leader}/explain");
     if let Some(unit) = &arguments.unit {
-        request = request.query(&[("unit", unit)]);
+        url += &format!("?unit={}", utf8_percent_encode(unit, NON_ALPHANUMERIC));
     }
-    let answer = request.send().await.with_context(|| format!("the leader at {leader} does not answer"))?;
+    let answer = Http::new(public_cas()?).get(&url, LIMIT).await;
+    let answer = answer.with_context(|| format!("the leader at {leader} does not answer"))?;
     let status = answer.status();
-    let answer: Value = answer.json().await.unwrap_or_default();
+    let answer: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
     if !status.is_success() {
         let detail = answer["detail"].as_str().unwrap_or("-").replace("/explain", "`vtox explain`");
         bail!("{leader} answers {status}: {detail}");

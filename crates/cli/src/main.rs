@@ -9,6 +9,7 @@ mod evaluate;
 mod explain;
 mod faults;
 mod gateway;
+mod http;
 mod motor;
 mod output;
 mod replay;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use vtox_auth::{ApiKey, ApiKeyRecord, Expected, Issue, Keyring, Role, Store, TAKES_EFFECT};
+use vtox_auth::{ApiKey, ApiKeyRecord, Expected, Issue, Keyring, Role, Store, TAKES_EFFECT, is_token_id};
 use vtox_protocol::VehicleId;
 use vtox_service_kit::clock;
 use vtox_service_kit::config::{Auth, Settings};
@@ -43,6 +43,9 @@ enum Action {
         /// The id is that of a token.
         #[arg(long)]
         jwt: bool,
+        /// The token is of another issuer, whose ids may be any text.
+        #[arg(long, requires = "jwt")]
+        other_issuer: bool,
     },
     /// Write a new key that signs tokens into a directory, for the setting auth.keys_dir.
     Keygen(keygen::Arguments),
@@ -98,7 +101,10 @@ pub async fn run(
         Action::Issue(new) if new.jwt => token(&new, &settings()?.auth)?,
         Action::Issue(new) => api_key(&new, &store(redis, &settings()?).await?).await?,
         Action::List { json } => list::show(&store(redis, &settings()?).await?, json).await?,
-        Action::Revoke { id, jwt } => revoke(&id, jwt, &store(redis, &settings()?).await?).await?,
+        Action::Revoke { id, jwt: true, other_issuer } => {
+            revoke_token(&id, other_issuer, &store(redis, &settings()?).await?).await?;
+        }
+        Action::Revoke { id, .. } => revoke(&id, &store(redis, &settings()?).await?).await?,
         Action::Keygen(arguments) => keygen::run(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -140,7 +146,8 @@ fn token(new: &New, auth: &Auth) -> anyhow::Result<()> {
     let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let keys = new.keys.clone().or_else(|| set(&auth.keys_dir).map(PathBuf::from));
     let keys = keys.context(
-        "there is no key to sign with; make one by `vtox token keygen DIR`, then set auth.keys_dir or give --keys DIR",
+        "there is no key to sign with; set auth.keys_dir, or give --keys DIR: that of `vtox up --mode production` is \
+         secrets/token-keys in its data directory, another is made by `vtox token keygen DIR`",
     )?;
     let subject = set(&new.label).or_else(|| new.vehicle.as_ref().map(ToString::to_string));
     let issue = Issue {
@@ -165,21 +172,38 @@ fn token(new: &New, auth: &Auth) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn revoke(id: &str, jwt: bool, store: &Store) -> anyhow::Result<()> {
+async fn revoke(id: &str, store: &Store) -> anyhow::Result<()> {
     // Somebody may have only the key itself at hand.
     let key = ApiKey::parse(id);
     let id = key.as_ref().map_or(id, ApiKey::id);
-    let until = match (jwt, store.load().await?.keys.get(id)) {
-        (true, _) => None,
-        (false, Some(record)) => record.expires,
-        (false, None) => bail!(
+    let Some(record) = store.load().await?.keys.remove(id) else {
+        bail!(
             "there is no API key {id:?}; `vtox token list` shows them. For a token (its claim jti) add --jwt"
-        ),
+        );
     };
+    refuse(id, record.expires, store).await?;
+    outln!("API key {id} is refused from now on");
+    Ok(())
+}
+
+async fn revoke_token(id: &str, other_issuer: bool, store: &Store) -> anyhow::Result<()> {
+    if !other_issuer && !is_token_id(id) {
+        bail!(
+            "{id:?} is no id of a token that vtox makes, such as 1b4e28ba-2fa1-4d2b-883f-0016d3cca427 (its claim jti, which \
+             `vtox token issue --jwt` shows); for one of another issuer add --other-issuer"
+        );
+    }
+    refuse(id, None, store).await?;
+    outln!(
+        "a token of id {id} is refused from now on; tokens are kept nowhere, so whether there is one is not known"
+    );
+    Ok(())
+}
+
+async fn refuse(id: &str, until: Option<u64>, store: &Store) -> anyhow::Result<()> {
     store.revoke(id, until).await?;
     store.forget_expired(now_s()).await?;
     tokio::time::sleep(TAKES_EFFECT).await;
-    outln!("{id} is refused from now on");
     Ok(())
 }
 

@@ -113,6 +113,8 @@ fn what_cannot_be_issued_says_why() {
             "vtox token keygen nowhere",
         ),
         (&["token", "revoke", "0123456789abcdef"], "vtox token list"),
+        (&["token", "revoke", "--jwt", "xyz"], "is no id of a token that vtox makes"),
+        (&["token", "revoke", "--other-issuer", "xyz"], "--jwt"),
         (&["user", "remove", "bob"], "vtox user list"),
         (&["user", "add", "bob", "--role", "vehicle"], "vtox token issue"),
         (&["user", "add", "b b", "--role", "viewer"], "letters, digits"),
@@ -146,7 +148,9 @@ async fn a_signed_token_from_its_key_to_its_end() {
     let principal = shell.gateway().await.authenticate(token.trim_end(), now_s()).unwrap();
     assert_eq!((principal.credential.as_str(), principal.role), ("jwt:k1:grafana", Role::Viewer));
     let id = notes.strip_prefix("Token ").and_then(|rest| rest.split(' ').next()).unwrap();
-    shell.says(&["token", "revoke", "--jwt", id]);
+    let revoked = shell.says(&["token", "revoke", "--jwt", id]);
+    assert!(revoked.contains("whether there is one is not known"), "{revoked}");
+    shell.says(&["token", "revoke", "--jwt", "--other-issuer", "xyz"]);
     let gateway = shell.gateway().await;
     assert_eq!(gateway.authenticate(token.trim_end(), now_s()), Err(Denied::RevokedToken));
     assert!(shell.says(&["token", "list"]).contains(id));

@@ -5,6 +5,7 @@ pub mod credentials;
 mod cluster;
 mod load;
 mod proxy;
+pub mod routes;
 pub mod tasks;
 
 pub use cluster::{Cluster, Process, eventually, program};

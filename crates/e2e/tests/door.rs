@@ -222,6 +222,22 @@ async fn answers_say_what_is_wrong_in_the_shape_of_their_path() {
     assert!(old["detail"].is_string() && old["code"] == "invalid_parameter" && old["fix"].is_string());
     let method = client.delete(format!("{gateway}/api/v1/vehicles")).send().await.unwrap();
     assert_eq!(method.status(), 405);
+    // Nested too deep, below a name that nobody reads, is refused by every path that takes JSON.
+    let deep = format!("{{\"sensor_data\": {{}}, \"x\": {}{}}}", "[".repeat(120), "]".repeat(120));
+    for (method, path) in [
+        (Method::POST, format!("{PREFIX}/vehicles/V/data").as_str()),
+        (Method::POST, "/api/v1/cluster/tasks"),
+        (Method::PUT, "/api/v1/cluster/strategy"),
+        (Method::PUT, "/api/v1/vehicles/V/motor"),
+        (Method::PUT, "/api/v1/motors/models/M"),
+        (Method::POST, "/auth/token"),
+    ] {
+        let request = client.request(method, format!("{gateway}{path}")).body(deep.clone());
+        let request = request.header("content-type", "application/json");
+        let (status, refusal) = json(request.send().await.unwrap()).await;
+        assert_eq!((status, &refusal["code"]), (400, &json!("invalid_json")), "{path}: {refusal}");
+        assert!(refusal["detail"].as_str().unwrap().contains("deeper than 32"), "{path}: {refusal}");
+    }
     let named = client.get(format!("{gateway}/")).header("x-request-id", "mine-1").send().await.unwrap();
     assert_eq!(named.headers()["x-request-id"], "mine-1");
     for (name, value) in
@@ -229,6 +245,14 @@ async fn answers_say_what_is_wrong_in_the_shape_of_their_path() {
     {
         assert_eq!(named.headers()[name], value);
     }
+    for path in ["/health", "/ready", "/metrics"] {
+        let answer = client.get(format!("{gateway}{path}")).send().await.unwrap();
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+        assert!(answer.headers().contains_key("x-request-id"), "{path}");
+        assert!(!answer.headers().contains_key("strict-transport-security"), "{path}: plain HTTP");
+    }
+    let other = client.delete(format!("{gateway}{PREFIX}/vehicles/V/data")).send().await.unwrap();
+    assert_eq!((other.status().as_u16(), other.headers()["allow"].to_str().unwrap()), (405, "POST"));
     let preflight = |origin: &str| {
         client
             .request(Method::OPTIONS, format!("{gateway}/api/v1/vehicles"))
@@ -263,9 +287,13 @@ async fn who_sends_too_often_is_told_when_to_come_back() {
     }
     let refused = send("V1").await;
     assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(refused.headers()["ratelimit"], "\"vehicle\";r=0");
+    assert_eq!(refused.headers()["ratelimit-policy"], "\"vehicle\";q=3;w=3");
     let (status, body) = json(refused).await;
     assert_eq!((status, &body["code"]), (429, &json!("rate_limited")));
     assert_eq!(send("V2").await.status(), 200);
+    let options = client.request(Method::OPTIONS, format!("{gateway}/")).send().await.unwrap();
+    assert_eq!((options.status().as_u16(), options.headers()["allow"].to_str().unwrap()), (405, "GET, HEAD"));
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(send("V1").await.status(), 200);
 }
@@ -277,9 +305,10 @@ async fn those_who_dawdle_keep_nobody_out() {
         ("VTOX_GATEWAY__HEADER_TIMEOUT_S", "2"),
         ("VTOX_GATEWAY__BODY_TIMEOUT_S", "2"),
         ("VTOX_GATEWAY__MAX_CONNECTIONS", "60"),
-        ("VTOX_GATEWAY__MAX_IN_FLIGHT", "60"),
+        ("VTOX_GATEWAY__MAX_IN_FLIGHT", "10"),
     ];
     let (cluster, gateway) = gateway(&limits).await;
+    let mut sent: u64 = 0;
     let address = gateway.trim_start_matches("http://").to_owned();
     let head = format!("POST {PREFIX}/vehicles/V/data HTTP/1.1\r\nhost: x\r\n");
     let whole_head = format!("{head}content-type: application/json\r\ncontent-length: 100000\r\n\r\n");
@@ -294,6 +323,11 @@ async fn those_who_dawdle_keep_nobody_out() {
                 stream
             })
             .collect();
+        // There is room for others while they are held.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let other = Client::new().post(format!("{gateway}{PREFIX}/vehicles/W/data")).json(&block());
+        assert_eq!(other.send().await.unwrap().status(), StatusCode::OK, "{what}");
+        sent += 1;
         // A byte now and then must not buy more time.
         let dribble = if opening.is_empty() { "" } else { "x" };
         while began.elapsed() < Duration::from_secs(3) {
@@ -302,9 +336,6 @@ async fn those_who_dawdle_keep_nobody_out() {
             }
             std::thread::sleep(Duration::from_millis(500));
         }
-        // There is room for others meanwhile.
-        let other = reqwest::get(format!("{gateway}/health")).await.unwrap();
-        assert_eq!(other.status(), StatusCode::OK, "{what}");
         for stream in &mut connections {
             stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
             let mut answer = Vec::new();
@@ -327,5 +358,82 @@ async fn those_who_dawdle_keep_nobody_out() {
     })
     .await;
     let length: u64 = cluster.command(&["XLEN", RAW]).await;
-    assert_eq!(length, 0);
+    assert_eq!(length, sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_do_not_arrive_take_nobodys_place() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let limits = [("VTOX_GATEWAY__MAX_IN_FLIGHT", "4"), ("VTOX_GATEWAY__BODIES_LIMIT_BYTES", "33554432")];
+    let (_cluster, gateway) = gateway(&limits).await;
+    let address = gateway.trim_start_matches("http://").to_owned();
+    let client = Client::new();
+    let hold = |path: &str, count: usize, body: &[u8]| -> Vec<TcpStream> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len() + 100
+        );
+        (0..count)
+            .map(|_| {
+                let mut stream = TcpStream::connect(&address).unwrap();
+                stream.write_all(head.as_bytes()).unwrap();
+                stream.write_all(body).unwrap();
+                stream
+            })
+            .collect()
+    };
+    let send = async || {
+        let request = client.post(format!("{gateway}{PREFIX}/vehicles/V1/data")).json(&block());
+        request.send().await.unwrap().status().as_u16()
+    };
+    // More than there are places, of those that show a token and of those that do not.
+    let slow = [hold(&format!("{PREFIX}/vehicles/V2/data"), 20, b"{"), hold("/auth/token", 60, b"{")];
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..20 {
+        assert_eq!(send().await, 200);
+    }
+    let login = client.post(format!("{gateway}/auth/token")).json(&json!({"username": "a", "password": "b"}));
+    assert_eq!(login.send().await.unwrap().status(), 401);
+    drop(slow);
+
+    // All the memory there is for bodies, almost whole: it is free again soon, not when the body times out.
+    let began = Instant::now();
+    let large = vec![b' '; 7 << 20];
+    let mut slow = hold(&format!("{PREFIX}/vehicles/V2/data"), 5, &large);
+    eventually(Duration::from_secs(15), "memory for a message", async || send().await == 200).await;
+    for stream in &mut slow {
+        stream.set_read_timeout(Some(Duration::from_secs(12))).unwrap();
+        let mut answer = [0; 12];
+        drop(stream.read_exact(&mut answer));
+        assert!(answer.ends_with(b"408") || answer.ends_with(b"503"), "{answer:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_guesses_passwords_is_slowed_down() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let limits =
+        [("VTOX_GATEWAY__LOGINS_PER_USER_PER_MIN", "3"), ("VTOX_GATEWAY__LOGINS_PER_ADDRESS_PER_MIN", "6")];
+    let (_cluster, gateway) = gateway(&limits).await;
+    let client = Client::new();
+    let guess = async |name: &str| {
+        let body = json!({"username": name, "password": "a guess of many"});
+        client.post(format!("{gateway}/auth/token")).json(&body).send().await.unwrap()
+    };
+    for _ in 0..3 {
+        assert_eq!(guess("ann").await.status(), 401);
+    }
+    let refused = guess("ann").await;
+    let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=20).contains(&wait), "{wait}");
+    assert_eq!(refused.headers()["ratelimit-policy"], "\"user\";q=3;w=60");
+    let (status, body) = json(refused).await;
+    assert_eq!((status, &body["code"]), (429, &json!("rate_limited")));
+    // Another user is not kept out by that; who tries one after the other is.
+    assert_eq!(guess("bob").await.status(), 401);
+    assert_eq!(guess("cid").await.status(), 401);
+    let refused = guess("dan").await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["ratelimit-policy"], "\"address\";q=6;w=60");
 }

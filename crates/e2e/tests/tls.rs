@@ -141,7 +141,9 @@ async fn only_tls_of_today_is_spoken_and_nobody_is_waited_for() {
     .await;
     let mut stream = connect(&authority, &address).await.unwrap();
     assert_eq!(shown(&stream), certificate);
-    assert!(get(&mut stream, "/api/v1/diagnosis-stream/fault-types").await.starts_with("HTTP/1.1 200"));
+    let answer = get(&mut stream, "/api/v1/diagnosis-stream/fault-types").await;
+    assert!(answer.starts_with("HTTP/1.1 200"));
+    assert!(answer.contains("strict-transport-security: max-age=31536000"), "{answer}");
 
     let (plain, _) = answer_to(&address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n");
     assert!(!plain.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&plain));

@@ -19,7 +19,7 @@ use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, assert_exact, eventually};
 use vtox_ledger::{Follower, Ledger, Outcome, Sent};
 use vtox_protocol::SignalBlock;
 use vtox_protocol::codec::{decode_binary, decode_json, encode_binary, encode_json};
-use vtox_protocol::keys::RESULTS;
+use vtox_protocol::keys::{RAW, RESULTS};
 use vtox_service_kit::clock;
 use vtox_simulation::{Sampling, fleet};
 
@@ -193,6 +193,59 @@ async fn a_frame_that_cannot_be_taken_is_answered_and_the_socket_stays_but_for_o
 
     socket.send(Message::text("x".repeat(150_000))).await.unwrap();
     assert_eq!(closed(&mut socket).await.map(|f| u16::from(f.code)), Some(1009));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_foreign_origins_open_nothing_and_change_nothing() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let listed = "https://fleet.example.com";
+    let mut cluster = Cluster::start(&[], &[("VTOX_GATEWAY__CORS_ORIGINS", listed)], &["all"]).await;
+    let gateway = cluster.gateway();
+    let (own, foreign) = (gateway.clone(), "https://evil.example");
+    for path in ["/ws/frontend", "/ws/datasource"] {
+        let dial = async |origin: &str| {
+            let url = format!("{}{path}", gateway.replace("http", "ws"));
+            let mut request = url.into_client_request().unwrap();
+            request.headers_mut().insert("origin", origin.parse().unwrap());
+            match connect_async(request).await {
+                Ok(_) => 101,
+                Err(Error::Http(answer)) => answer.status().as_u16(),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        for (origin, status) in
+            [(own.as_str(), 101), (listed, 101), (foreign, 403), ("null", 403), ("http://127.0.0.1:1", 403)]
+        {
+            assert_eq!(dial(origin).await, status, "{path} from {origin}");
+        }
+        // A vehicle has no origin.
+        drop(open(&gateway, path).await);
+    }
+
+    // What a browser sends for any page without asking the gateway first.
+    let data = "/api/v1/diagnosis-stream/vehicles/V/data";
+    let body = json!({"sensor_data": {"data": [{"Ia": 1.0}], "sampling_rate": 8000}}).to_string();
+    let post = async |path: &str, origin: Option<&str>| {
+        let request =
+            reqwest::Client::new().post(format!("{gateway}{path}")).header("content-type", "text/plain");
+        let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+        let answer = request.body(body.clone()).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap()["code"].clone())
+    };
+    for path in [data, "/api/v1/diagnosis-stream/system/stop"] {
+        assert_eq!(post(path, Some(foreign)).await, (403, json!("foreign_origin")), "{path}");
+    }
+    let status: Value = reqwest::get(format!("{gateway}/api/v1/diagnosis-stream/system/status"))
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(status["data"]["system_status"], "running", "{status}");
+    assert_eq!(cluster.command::<u64>(&["XLEN", RAW]).await, 0);
+    for origin in [None, Some(own.as_str()), Some(listed)] {
+        assert_eq!(post(data, origin).await.0, 200, "{origin:?}");
+    }
 }
 
 const LOAD: Load = Load { vehicles: 10, interval: Duration::from_millis(200) };

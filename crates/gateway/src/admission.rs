@@ -22,6 +22,15 @@ pub enum Admission {
 }
 
 impl Admission {
+    /// What a change of is worth a line in the log: not each second that a message grows older.
+    fn kind(&self) -> (std::mem::Discriminant<Self>, Option<&str>) {
+        let why = match self {
+            Self::Unavailable(why) => Some(why.as_str()),
+            Self::Open | Self::Backlog(_) => None,
+        };
+        (std::mem::discriminant(self), why)
+    }
+
     /// The refusal, if there is one.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
@@ -46,7 +55,7 @@ pub async fn watch(api: Arc<Api>) -> anyhow::Result<()> {
         }
         let admission = look(&api).await.unwrap_or_else(|error| Admission::Unavailable(error.to_string()));
         let before = api.admission.send_replace(admission.clone());
-        if before != admission {
+        if before.kind() != admission.kind() {
             match &admission {
                 Admission::Open => tracing::info!("accepting messages"),
                 Admission::Backlog(why) | Admission::Unavailable(why) => {

@@ -61,6 +61,10 @@ pub struct Api {
     pub vehicle_buckets: Buckets,
     /// How often a key or user may call.
     pub key_buckets: Buckets,
+    /// How often the password of a user may be tried.
+    pub user_buckets: Buckets,
+    /// How often passwords may be tried from an address.
+    pub address_buckets: Buckets,
 }
 
 impl Api {
@@ -112,6 +116,8 @@ impl Api {
                 settings.gateway.rate_per_key,
                 settings.gateway.rate_per_key_burst,
             ),
+            user_buckets: Buckets::per_minute("user", settings.gateway.logins_per_user_per_min),
+            address_buckets: Buckets::per_minute("address", settings.gateway.logins_per_address_per_min),
             service,
         }))
     }

@@ -7,9 +7,12 @@ use vtox_auth::{Authenticator, Expected, Options};
 use vtox_service_kit::config::{Auth, Gateway, Settings};
 use vtox_service_kit::{Service, certificate};
 
-/// Whether a gateway could work with these settings: production needs keys, keys must be safe, and the certificate must be one.
+use crate::door::headers;
+
+/// Whether a gateway could work with these settings: production needs keys, keys must be safe, and the certificate and the origins must be such.
 pub fn check(settings: &Settings) -> anyhow::Result<()> {
     settings.auth.check(settings.mode)?;
+    drop(headers::cors(&settings.gateway)?);
     options(&settings.auth).keyring()?;
     let Gateway { tls_certificate, tls_key, .. } = &settings.gateway;
     if !tls_certificate.is_empty() {

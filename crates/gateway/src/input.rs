@@ -61,3 +61,52 @@ pub fn invalid(detail: impl Into<String>) -> Refusal {
 pub fn fault_type(text: Option<&str>) -> Result<Option<FaultType>, Refusal> {
     text.filter(|f| !f.is_empty()).map(|f| f.parse().map_err(|e| invalid(format!("{e}")))).transpose()
 }
+
+/// Deepest nesting of JSON; a block needs 5.
+const MAX_DEPTH: usize = 32;
+
+/// Refuses JSON that is nested too deep, before anything is made of it.
+pub fn check_depth(json: &[u8]) -> Result<(), Refusal> {
+    if nested_beyond(json, MAX_DEPTH) {
+        let detail = format!("the body cannot be read: it is nested deeper than {MAX_DEPTH}");
+        return Err(Refusal::new(Code::InvalidJson, detail));
+    }
+    Ok(())
+}
+
+/// Whether lists and objects are nested deeper than `most`, also below keys that nobody here reads: others may read them on the
+/// bare stream. Of text that is no JSON it says nothing.
+fn nested_beyond(text: &[u8], most: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    text.iter().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > most
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_counts_outside_of_strings_alone() {
+        let deep = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
+        for (text, beyond) in [
+            (deep(3), false),
+            (deep(4), true),
+            (format!("[{},{}]", deep(2), deep(2)), false),
+            (r#"{"a":"[[[[{{{{","b":[1]}"#.to_owned(), false),
+            (r#"{"a":"\"[[[[","b":[1]}"#.to_owned(), false),
+            (r#"{"a":"\\","b":[[[1]]]}"#.to_owned(), true),
+        ] {
+            assert_eq!(nested_beyond(text.as_bytes(), 3), beyond, "{text}");
+        }
+    }
+}

@@ -30,7 +30,7 @@ use vtox_protocol::{FaultSet, ServiceType};
 use vtox_service_kit::{Report, Service, service};
 
 fn main() -> ExitCode {
-    service::main_checked(ServiceType::ApiGateway, credentials::check, start)
+    service::main_checked(ServiceType::ApiGateway, credentials::check, door::headers::around, start)
 }
 
 async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
@@ -47,6 +47,7 @@ async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
     let api = api::Api::open(service.clone(), clock).await?;
     service.lifecycle.spawn_vital("admission", admission::watch(api.clone()));
     service.lifecycle.spawn_vital("motors", motors::watch(api.clone()));
+    service.lifecycle.spawn_vital("buckets", door::limits::tidy(api.clone()));
     let (auth, soft) = (api.auth.clone(), service.lifecycle.soft.clone());
     service.lifecycle.spawn_vital("credentials", async move {
         auth.watch(soft).await;

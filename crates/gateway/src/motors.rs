@@ -90,8 +90,6 @@ pub async fn watch(api: Arc<Api>) -> anyhow::Result<()> {
         if let Err(refusal) = api.motors.refresh().await {
             tracing::debug!(refusal.detail, "motor profiles cannot be read");
         }
-        api.vehicle_buckets.tidy();
-        api.key_buckets.tidy();
     }
 }
 
@@ -235,7 +233,7 @@ fn model_of(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal
     get,
     path = "/api/v1/motors/models/{model}",
     tag = "Motors",
-    params(("model" = String, Path, description = "Name of the model.", max_length = 64)),
+    params(("model" = String, Path, description = "Name of the model.", max_length = 64, example = "4kW-4p")),
     responses((status = 200, description = "Its defaults.", body = Answer<MotorProfile>)),
 )]
 async fn get_model(
@@ -254,7 +252,7 @@ async fn get_model(
     put,
     path = "/api/v1/motors/models/{model}",
     tag = "Motors",
-    params(("model" = String, Path, description = "Name of the model.", max_length = 64)),
+    params(("model" = String, Path, description = "Name of the model.", max_length = 64, example = "4kW-4p")),
     request_body = MotorProfile,
     responses((status = 200, description = "Its defaults now.", body = Answer<MotorProfile>)),
 )]
@@ -278,7 +276,7 @@ async fn put_model(
     delete,
     path = "/api/v1/motors/models/{model}",
     tag = "Motors",
-    params(("model" = String, Path, description = "Name of the model.", max_length = 64)),
+    params(("model" = String, Path, description = "Name of the model.", max_length = 64, example = "4kW-4p")),
     responses((status = 200, description = "They are gone.", body = Done)),
 )]
 async fn delete_model(
@@ -306,6 +304,7 @@ async fn list_bearings() -> Json<Answer<BTreeMap<String, BearingGeometry>>> {
 
 async fn profile_in<T: serde::de::DeserializeOwned>(api: &Api, request: Request) -> Result<T, Refusal> {
     let whole = body::read(api, request, BODY_LIMIT).await?;
+    input::check_depth(&whole.bytes)?;
     serde_json::from_slice(&whole.bytes)
         .map_err(|e| Refusal::new(Code::InvalidMotor, format!("the profile cannot be read: {e}")))
 }

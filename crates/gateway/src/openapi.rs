@@ -1,5 +1,10 @@
 //! The description of the API, made from the handlers: OpenAPI 3.1 and a page for people that needs nothing from elsewhere.
 
+mod examples;
+mod headers;
+mod probes;
+mod refusals;
+
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -7,19 +12,18 @@ use axum::Router;
 use axum::http::{Method, header};
 use axum::response::Html;
 use axum::routing::get;
-use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    ContactBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder,
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
 };
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::openapi::{ContactBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::{OpenApi as _, PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 use vtox_service_kit::VERSION;
 
 use crate::api::Api;
 use crate::door::access::Access;
-use crate::reply::{Code, Detail, Problem, is_seeds_path};
+use crate::reply::{Code, Detail, Problem};
 
 /// What the document says of the whole.
 pub fn head() -> OpenApi {
@@ -32,7 +36,9 @@ pub fn head() -> OpenApi {
         ))
         .contact(Some(ContactBuilder::new().name(Some("VTOX")).build()))
         .build();
-    OpenApiBuilder::new().info(info).build()
+    let mut document = OpenApiBuilder::new().info(info).build();
+    document.merge(probes::Probes::openapi());
+    document
 }
 
 /// Adds what follows from the structure of each operation: who may call it, and how it is refused.
@@ -40,17 +46,52 @@ pub fn complete(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     components.schemas.insert(Detail::name().into_owned(), Detail::schema());
-    components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    for (name, scheme) in schemes() {
+        components.add_security_scheme(name, scheme);
+    }
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             let access = Access::to(&method, path);
             let description = operation.description.take().unwrap_or_default();
             operation.description = Some(format!("{description}\n\n{}", access.describe()).trim().to_owned());
-            operation.security =
-                (!access.is_open()).then(|| vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
-            add_refusals(path, operation, access);
+            operation.security = (!access.is_open()).then(|| credentials(path));
+            examples::add(method.as_str(), path, operation);
+            if !is_probe(path) {
+                refusals::add(&method, path, operation, access);
+            }
+            headers::add(path, operation, access);
         }
     }
+}
+
+/// The ways to show who calls.
+fn schemes() -> [(&'static str, SecurityScheme); 3] {
+    let described = |name, description| ApiKeyValue::with_description(name, description);
+    let key = described("X-API-Key", "A key of `vtox token issue`.");
+    let query = described(
+        "access_token",
+        "For browsers, which set no headers on a WebSocket (RFC 6750 section 2.3).",
+    );
+    [
+        ("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer))),
+        ("api_key", SecurityScheme::ApiKey(ApiKey::Header(key))),
+        ("access_token", SecurityScheme::ApiKey(ApiKey::Query(query))),
+    ]
+}
+
+/// Those that a path takes; one of them is enough.
+fn credentials(path: &str) -> Vec<SecurityRequirement> {
+    let names: &[&str] = if path.starts_with("/ws/") {
+        &["bearer", "api_key", "access_token"]
+    } else {
+        &["bearer", "api_key"]
+    };
+    names.iter().map(|name| SecurityRequirement::new(*name, Vec::<String>::new())).collect()
+}
+
+/// Whether the service kit answers: it refuses nothing.
+fn is_probe(path: &str) -> bool {
+    ["/health", "/ready", "/metrics"].contains(&path)
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
@@ -62,53 +103,6 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     ]
     .into_iter()
     .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
-}
-
-/// Every way in which an operation may be refused, by what it takes.
-fn add_refusals(path: &str, operation: &mut Operation, access: Access) {
-    let mut statuses = vec![500, 503];
-    if !access.is_open() {
-        statuses.extend([401, 403, 429]);
-    }
-    let parameters = operation.parameters.as_deref().unwrap_or_default();
-    let has =
-        |place: ParameterIn| parameters.iter().any(|p| matches!(p, RefOr::T(p) if p.parameter_in == place));
-    if has(ParameterIn::Path) {
-        statuses.extend([400, 404, 422]);
-    }
-    if has(ParameterIn::Query) {
-        statuses.extend([400, 406, 422]);
-    }
-    if operation.request_body.is_some() {
-        statuses.extend([400, 403, 404, 408, 409, 413, 415, 422, 429]);
-    }
-    if path == "/auth/token" {
-        statuses.push(401);
-    }
-    if path.starts_with("/api/v1/cluster/") || path.contains("/diagnosis/") {
-        statuses.extend([409, 502, 504]);
-    }
-    for status in statuses {
-        let response = || RefOr::T(refusal(status, is_seeds_path(path)));
-        operation.responses.responses.entry(status.to_string()).or_insert_with(response);
-    }
-}
-
-fn refusal(status: u16, seeds: bool) -> Response {
-    let (content_type, schema) = if seeds {
-        ("application/json", Ref::from_schema_name(Detail::name()))
-    } else {
-        ("application/problem+json", Ref::from_schema_name(Problem::name()))
-    };
-    let kinds: Vec<String> = Code::ALL
-        .iter()
-        .filter(|c| c.status().as_u16() == status)
-        .map(|c| format!("`{}`: {}.", c.name(), c.title()))
-        .collect();
-    ResponseBuilder::new()
-        .description(kinds.join(" "))
-        .content(content_type, ContentBuilder::new().schema(Some(schema)).build())
-        .build()
 }
 
 /// The document and the pages.

@@ -13,6 +13,8 @@ use utoipa::ToSchema;
 
 pub use code::Code;
 
+use crate::door::limits::Left;
+
 /// A refusal.
 #[derive(Debug, Clone)]
 pub struct Refusal {
@@ -22,6 +24,8 @@ pub struct Refusal {
     pub detail: String,
     /// When to try again.
     pub retry_after_s: Option<u64>,
+    /// The bucket that is empty.
+    pub left: Option<Left>,
 }
 
 /// Longest detail, bytes: errors of parsers quote what they read, which may be as long as a body.
@@ -35,12 +39,17 @@ impl Refusal {
             detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
             detail.push_str("...");
         }
-        Self { code, detail, retry_after_s: code.retry_after_s() }
+        Self { code, detail, retry_after_s: code.retry_after_s(), left: None }
     }
 
     /// The same, with another time to try again.
     pub fn after(self, seconds: u64) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// The same, with the bucket that is empty.
+    pub fn out_of(self, left: Left) -> Self {
+        Self { left: Some(left), ..self }
     }
 }
 
@@ -95,17 +104,12 @@ impl IntoResponse for Refusal {
 }
 
 impl Refusal {
-    fn into_seeds_response(self) -> Response {
-        let body = Detail { detail: self.detail.clone(), code: self.code.name(), fix: self.code.fix() };
-        let mut response = (self.code.status(), Json(body)).into_response();
-        self.add_headers(&mut response);
-        response.extensions_mut().insert(self);
-        response
-    }
-
     fn add_headers(&self, response: &mut Response) {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(left) = &self.left {
+            left.add_to(response);
         }
         if self.code.status() == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"vtox\"");
@@ -127,28 +131,78 @@ pub async fn shape(uri: Uri, request: Request, next: Next) -> Response {
     if !is_seeds_path(uri.path()) {
         return response;
     }
-    match response.extensions_mut().remove::<Refusal>() {
-        Some(refusal) => {
-            let mut shaped = refusal.into_seeds_response();
-            for (name, value) in response.headers() {
-                if !shaped.headers().contains_key(name) && name != header::CONTENT_LENGTH {
-                    shaped.headers_mut().insert(name, value.clone());
-                }
-            }
-            shaped
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        let body =
+            Detail { detail: refusal.detail.clone(), code: refusal.code.name(), fix: refusal.code.fix() };
+        *response.body_mut() = Json(body).into_response().into_body();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+    }
+    response
+}
+
+/// In what Redis says where rights, passwords, its version or a foreign key are to blame: waiting does not help.
+const FOR_THE_OPERATOR: [&str; 10] = [
+    // As the client library writes it, and as Redis does in a script.
+    "NoPerm",
+    "NOPERM",
+    "NOAUTH",
+    "WRONGPASS",
+    "WRONGTYPE",
+    "AuthenticationFailed",
+    "authentication failed",
+    "ACL failure in script",
+    "The user executing the script",
+    "unknown command",
+];
+
+impl Refusal {
+    /// Redis did not do what it was asked. What it said is for the operator's log, not for who calls.
+    pub fn of_redis(said: &impl std::fmt::Display) -> Self {
+        let said = said.to_string();
+        if FOR_THE_OPERATOR.iter().any(|part| said.contains(part)) {
+            tracing::error!(said, "Redis refuses what the gateway needs; run vtox doctor");
+            return Self::new(Code::RedisRefuses, Code::RedisRefuses.title());
         }
-        None => response,
+        tracing::debug!(said, "Redis did not do what it was asked");
+        Self::new(Code::Redis, Code::Redis.title())
     }
 }
 
 impl From<vtox_streams::StreamError> for Refusal {
     fn from(error: vtox_streams::StreamError) -> Self {
-        Self::new(Code::Redis, format!("Redis does not answer this query: {error}"))
+        Self::of_redis(&error)
     }
 }
 
 impl From<vtox_registry::RegistryError> for Refusal {
     fn from(error: vtox_registry::RegistryError) -> Self {
-        Self::new(Code::Redis, error.to_string())
+        Self::of_redis(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vtox_streams::StreamError;
+
+    use super::*;
+
+    #[test]
+    fn what_redis_says_stays_inside() {
+        for (said, code) in [
+            (
+                "Transaction aborted: [(Index 0, error: NoPerm: this user has no permissions)]",
+                Code::RedisRefuses,
+            ),
+            ("\"WRONGTYPE\": Operation against a key holding the wrong kind of value", Code::RedisRefuses),
+            ("Password authentication failed - AuthenticationFailed", Code::RedisRefuses),
+            ("OOM command not allowed when used memory > 'maxmemory'", Code::Redis),
+            ("Connection refused (os error 111)", Code::Redis),
+        ] {
+            let refusal = Refusal::from(StreamError::Refused(said.to_owned()));
+            assert_eq!((refusal.code, refusal.detail.as_str()), (code, code.title()), "{said}");
+            assert_eq!(refusal.retry_after_s, (code == Code::Redis).then_some(1));
+        }
     }
 }

@@ -3,28 +3,27 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::error_handling::HandleErrorLayer;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use tower::ServiceBuilder;
-use tower::limit::GlobalConcurrencyLimitLayer;
-use tower::load_shed::LoadShedLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::Api;
-use crate::door::{headers, linger, log, session};
+use crate::door::places::{self, Places};
+use crate::door::{headers, linger, log, origin, session};
 use crate::reply::{self, Code, Refusal};
 use crate::{cluster, ingest, login, motors, openapi, queries, switches, tasks, ws};
 
 const PREFIX: &str = "/api/v1/diagnosis-stream";
+
+/// Log-ins at the same time: who has not said yet who calls must not keep others out.
+const LOGIN_PLACES: usize = 32;
 
 /// What is described, and serves.
 pub fn described() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi::head())
         .nest(PREFIX, ingest::seeds_routes().merge(queries::seeds_routes()).merge(switches::seeds_routes()))
         .merge(cluster::routes())
-        .merge(login::routes())
         .merge(ingest::routes())
         .merge(queries::routes())
         .merge(motors::routes())
@@ -33,7 +32,7 @@ pub fn described() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// Diagnosis on demand: it takes long, and must not keep messages out.
-fn described_tasks() -> OpenApiRouter<Arc<Api>> {
+pub fn described_tasks() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .nest(PREFIX, tasks::seeds_routes())
         .merge(tasks::seeds_routes())
@@ -43,17 +42,13 @@ fn described_tasks() -> OpenApiRouter<Arc<Api>> {
 /// All routes.
 pub fn routes(api: Arc<Api>) -> anyhow::Result<Router> {
     let settings = &api.service.settings.gateway;
-    // Over the limit a request is refused at once instead of queueing.
-    let shed = || {
-        ServiceBuilder::new()
-            .layer(HandleErrorLayer::new(|_| async {
-                Refusal::new(Code::Overload, "too many requests at once; try again in a moment")
-            }))
-            .layer(LoadShedLayer::new())
-            .layer(GlobalConcurrencyLimitLayer::new(settings.max_in_flight))
+    let within = |routes: OpenApiRouter<Arc<Api>>, places: usize| {
+        routes.layer(middleware::from_fn_with_state(Places::new(places), places::hold))
     };
-    let both = described().layer(shed()).merge(described_tasks().layer(shed()));
-    let (router, mut document) = both.split_for_parts();
+    let all = within(described(), settings.max_in_flight)
+        .merge(within(described_tasks(), settings.max_in_flight))
+        .merge(within(login::routes(), LOGIN_PLACES));
+    let (router, mut document) = all.split_for_parts();
     openapi::complete(&mut document);
     let router = router
         .merge(openapi::routes(&document)?)
@@ -64,7 +59,8 @@ pub fn routes(api: Arc<Api>) -> anyhow::Result<Router> {
             Refusal::new(Code::MethodNotAllowed, "this path does not take this method")
         })
         .layer(CatchPanicLayer::custom(crashed))
-        .layer(middleware::from_fn_with_state(api.clone(), session::check));
+        .layer(middleware::from_fn_with_state(api.clone(), session::check))
+        .layer(middleware::from_fn_with_state(api.clone(), origin::check));
     // Answers to preflights come before anybody asks for a token.
     let router = match headers::cors(settings)? {
         Some(cors) => router.layer(cors),
@@ -74,7 +70,6 @@ pub fn routes(api: Arc<Api>) -> anyhow::Result<Router> {
         .layer(middleware::from_fn(reply::shape))
         .layer(middleware::from_fn_with_state(api.clone(), linger::over_refusals))
         .layer(middleware::from_fn_with_state(api.clone(), log::access))
-        .layer(middleware::from_fn(headers::add))
         .with_state(api))
 }
 

@@ -26,3 +26,9 @@ impl<T> Answer<T> {
         Self { status: Success::Success, data }
     }
 }
+
+/// MessagePack.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes bodies that are read as bytes")]
+pub struct MessagePack(Vec<u8>);

@@ -65,7 +65,8 @@ impl Motors {
             .atomic()
             .hset(hash, field, json)
             .ignore()
-            .incr(MOTORS_EPOCH, 1)
+            .cmd("INCR")
+            .arg(MOTORS_EPOCH)
             .ignore()
             .query_async(&mut self.connection.clone())
             .await?;
@@ -76,7 +77,8 @@ impl Motors {
         let (removed, _): (u64, u64) = redis::pipe()
             .atomic()
             .hdel(hash, field)
-            .incr(MOTORS_EPOCH, 1)
+            .cmd("INCR")
+            .arg(MOTORS_EPOCH)
             .query_async(&mut self.connection.clone())
             .await?;
         Ok(removed == 1)

@@ -7,15 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, Stream,
-};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConnection, Stream};
 
 use crate::config::Settings;
+use crate::own_certificate::trusting_only;
 
 /// Longest time for each step.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -52,6 +48,7 @@ fn ask(host: &str, port: u16, certificate: Option<String>) -> anyhow::Result<Str
     match certificate {
         None => exchange(&mut socket),
         Some(certificate) => {
+            // The certificate is for the name others use, not for this address.
             let config = trusting_only(&certificate)?;
             let name = ServerName::IpAddress(address.ip().into());
             let mut session = ClientConnection::new(Arc::new(config), name)?;
@@ -70,71 +67,4 @@ fn exchange(stream: &mut (impl Read + Write)) -> io::Result<String> {
         Ok(_) | Err(_) => {}
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())
-}
-
-/// The certificate is for the name others use, not for this address: it must be the very one in the file.
-fn trusting_only(certificate: &str) -> anyhow::Result<ClientConfig> {
-    let own = CertificateDer::from_pem_file(certificate)
-        .with_context(|| format!("gateway.tls_certificate {certificate} cannot be read"))?;
-    let provider = Arc::new(ring::default_provider());
-    let only = Arc::new(Only { own, provider: provider.clone() });
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(only)
-        .with_no_client_auth())
-}
-
-#[derive(Debug)]
-struct Only {
-    own: CertificateDer<'static>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Only {
-    fn verify_server_cert(
-        &self,
-        shown: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if *shown == self.own {
-            return Ok(ServerCertVerified::assertion());
-        }
-        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -13,10 +13,12 @@ mod connections;
 mod healthcheck;
 mod lifecycle;
 mod member;
+mod own_certificate;
 
 pub use connections::Connections;
 pub use lifecycle::Lifecycle;
 pub use member::{HEARTBEAT, Member, RedisClock, Report};
+pub use own_certificate::trusting_only;
 pub use service::{Readiness, Service};
 
 /// Version of the workspace.

@@ -105,6 +105,9 @@ impl Service {
     }
 }
 
+/// What goes around all routes of a service.
+pub type Around = Box<dyn Fn(Router) -> Router + Send + Sync>;
+
 /// Runs a service: `start` is called once Redis answers and gives back the routes it serves beside `/health`, `/ready`
 /// and `/metrics`.
 pub fn main<S, F>(kind: ServiceType, start: S) -> ExitCode
@@ -112,13 +115,16 @@ where
     S: FnOnce(Arc<Service>) -> F + Send + 'static,
     F: Future<Output = anyhow::Result<Router>> + Send + 'static,
 {
-    main_checked(kind, |_| Ok(()), start)
+    let bare: Around = Box::new(|router| router);
+    main_checked(kind, |_| Ok(()), |_| bare, start)
 }
 
-/// The same for a service that can tell by itself that it could not work with its settings.
+/// The same for a service that can tell by itself that it could not work with its settings, and has something that all answers
+/// pass, those of `/health`, `/ready` and `/metrics` too.
 pub fn main_checked<S, F>(
     kind: ServiceType,
     check: impl FnOnce(&Settings) -> anyhow::Result<()>,
+    around: impl FnOnce(&Settings) -> Around,
     start: S,
 ) -> ExitCode
 where
@@ -136,10 +142,12 @@ where
     if let Some(Task::Healthcheck) = arguments.task {
         return healthcheck::run(&settings, port_of(kind, &settings), listening(kind, &settings).tls);
     }
-    if let Err(error) = check(&settings) {
+    let redis = settings.redis.check(settings.mode).map_err(anyhow::Error::from);
+    if let Err(error) = redis.and_then(|()| check(&settings)) {
         eprintln!("vtox: {error:#}");
         return ExitCode::from(BAD_SETTINGS);
     }
+    let around = around(&settings);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -155,7 +163,7 @@ where
                 return ExitCode::from(BAD_SETTINGS);
             }
         };
-        let code = match run(kind, settings, start).await {
+        let code = match run(kind, settings, around, start).await {
             Ok(code) => code,
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "cannot start");
@@ -178,7 +186,12 @@ fn port_of(kind: ServiceType, settings: &Settings) -> u16 {
     }
 }
 
-async fn run<S, F>(kind: ServiceType, settings: Settings, start: S) -> anyhow::Result<ExitCode>
+async fn run<S, F>(
+    kind: ServiceType,
+    settings: Settings,
+    around: Around,
+    start: S,
+) -> anyhow::Result<ExitCode>
 where
     S: FnOnce(Arc<Service>) -> F + Send + 'static,
     F: Future<Output = anyhow::Result<Router>> + Send + 'static,
@@ -210,7 +223,7 @@ where
     );
     let (routes, starting) = watch::channel(None::<Router>);
     let lifecycle = service.lifecycle.clone();
-    lifecycle.spawn_vital("http", serve(service.clone(), listener, starting));
+    lifecycle.spawn_vital("http", serve(service.clone(), listener, starting, around));
     lifecycle.spawn_vital("work", {
         let service = service.clone();
         async move {
@@ -233,6 +246,7 @@ async fn serve(
     service: Arc<Service>,
     listener: TcpListener,
     mut starting: watch::Receiver<Option<Router>>,
+    around: Around,
 ) -> anyhow::Result<()> {
     let (readiness, registry) = (service.readiness.clone(), service.metrics.clone());
     let routes = starting.clone();
@@ -274,7 +288,7 @@ async fn serve(
         });
         (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], axum::Json(refusal))
     });
-    let dispatch = tower_service(early, operations, starting.clone());
+    let dispatch = tower_service(around(early), operations, starting.clone(), around);
     // The first look marks the initial value as seen.
     starting.borrow_and_update();
     server::serve(
@@ -298,17 +312,23 @@ fn listening(kind: ServiceType, settings: &Settings) -> Listening {
     }
 }
 
-fn tower_service(early: Router, operations: Router, starting: watch::Receiver<Option<Router>>) -> Router {
+fn tower_service(
+    early: Router,
+    operations: Router,
+    starting: watch::Receiver<Option<Router>>,
+    around: Around,
+) -> Router {
+    let around = Arc::new(around);
     let full = Arc::new(std::sync::OnceLock::<Router>::new());
     Router::new().fallback(move |request: axum::extract::Request| {
-        let (early, operations, full, starting) =
-            (early.clone(), operations.clone(), full.clone(), starting.clone());
+        let (early, operations, full, starting, around) =
+            (early.clone(), operations.clone(), full.clone(), starting.clone(), around.clone());
         async move {
             use tower::ServiceExt;
             if full.get().is_none()
                 && let Some(routes) = starting.borrow().clone()
             {
-                drop(full.set(operations.merge(routes)));
+                drop(full.set(around(operations.merge(routes))));
             }
             match full.get() {
                 Some(router) => router.clone().oneshot(request).await,

@@ -11,8 +11,8 @@ use crate::{Credential, parse_credential};
 
 const ED: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6ImVkIn0.eyJzdWIiOiJhbGljZSIsInJvbGUiOiJvcGVyYXRvciIsImF1ZCI6InZ0b3giLCJpYXQiOjEwMDAsImV4cCI6MjAwMCwianRpIjoidC0xIn0.68chAsrZkj4V2mbrJ2R26Tnxo9nFJ5im5X562eXnE3Im7XRjApmddTXyUr2jtfDoCQC4FzmhD92Hi3x1ihjJCA";
 const RS: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InJzYSJ9.eyJzdWIiOiJhbGljZSIsInJvbGUiOiJvcGVyYXRvciIsImF1ZCI6InZ0b3giLCJpYXQiOjEwMDAsImV4cCI6MjAwMCwianRpIjoidC0xIn0.duuuW6Bmb4w08RzEImvppQBrbOQeZZBWsHh8J3ueDsuTQgIbJtm9wupvwIs2-622LT6pqeyF6t8pYsJpeIngEtcxOApzAcpaeCQu1H-GuQSo7420E2uxn-VePu-gYp8vMuCqKUBOFBbcJfdlmSSR1-Xbk_IJ0osRqmxY3Gx39YYG9nLVWy3yIkQ2b4t2s84PKJou80nha40XomLpSyAgQoc1XMcGzirUaCM3XaXl6CS0E91zSzkuTFSvKJ8vTukoGFPH8lXCBGeGrnbOQE6T4IHkYzhZ5fPbx9LUOeJk_y5PItratUiuAFtvZ6Zq-cebLWAIxo8nZcgnP6iHkPbpuw";
-const HS: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImhzIn0.eyJzdWIiOiJhbGljZSIsInJvbGUiOiJvcGVyYXRvciIsImF1ZCI6InZ0b3giLCJpYXQiOjEwMDAsImV4cCI6MjAwMCwianRpIjoidC0xIn0.5emLCwNmK8sTMGy3SHjxB4Fs5P3GxZl9OTUEc1VwsfM";
-const SECRET: &[u8] = b"0123456789abcdef0123456789ABCDEF";
+const HS: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImhzIn0.eyJzdWIiOiJhbGljZSIsInJvbGUiOiJvcGVyYXRvciIsImF1ZCI6InZ0b3giLCJpYXQiOjEwMDAsImV4cCI6MjAwMCwianRpIjoidC0xIn0.Q6WxDzaInYnt96HQHEHS6frKTXnrZOt1MGkY6qm_o84";
+const SECRET: &[u8] = b"k7Qv2mXw9TzB4nRc8LpJ3hYf6DsG1aUe";
 const RSA_PUBLIC: &str = include_str!("../../testdata/rsa.pub.pem");
 
 fn keyring() -> Keyring {
@@ -188,5 +188,24 @@ proptest! {
     fn any_signed_claims_have_an_answer(claims in "\\PC{0,40}", exp in any::<f64>(), nbf in any::<i64>()) {
         drop(ask(&signed(&json!(claims)), 1_500));
         drop(ask(&signed(&with(&json!({"exp": exp, "nbf": nbf, "sub": claims}))), 1_500));
+    }
+}
+
+#[test]
+fn ids_of_tokens_have_one_form() {
+    let issue = Issue {
+        subject: "alice".to_owned(),
+        role: Role::Viewer,
+        vehicle: None,
+        lifetime_s: 60,
+        local_user: false,
+    };
+    let issued = keyring().sign(None, &expected(), &issue, 1_000).unwrap();
+    assert!(is_token_id(&issued.id), "{}", issued.id);
+    let long = issued.id.to_uppercase();
+    for other in
+        ["xyz", "", "0123456789abcdef", &long, &issued.id[1..], "00000000-0000-0000-0000-000000000000"]
+    {
+        assert!(!is_token_id(other), "{other}");
     }
 }

@@ -3,6 +3,7 @@
 mod directory;
 mod generate;
 mod pem;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -98,20 +99,6 @@ pub(crate) fn is_kid(text: &str) -> bool {
     (1..=64).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(allowed)
 }
 
-/// Secrets that everybody knows, long enough to pass otherwise; from tutorials and the examples of tools.
-const WELL_KNOWN: &[&str] = &[
-    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-    "a-string-secret-at-least-256-bits-long",
-    "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
-    "your-secret-key-change-in-production",
-    "your-secret-key-change-this-in-production",
-    "your-super-secret-key-change-in-production",
-    "your-super-secret-jwt-token-with-at-least-32-characters-long",
-    "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
-];
-/// Shortest shared secret, bytes: what HMAC-SHA-256 needs.
-const SHORTEST_SECRET: usize = 32;
-
 impl Keyring {
     /// Adds a shared secret; white space at its ends does not count.
     ///
@@ -120,21 +107,12 @@ impl Keyring {
     pub fn add_secret(&mut self, kid: &str, secret: &[u8], changed: SystemTime) -> Result<(), String> {
         backend::install();
         let secret = secret.trim_ascii();
-        let mut distinct = secret.to_vec();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let flaw = if secret.len() < SHORTEST_SECRET {
-            format!("the secret has {} bytes, at least {SHORTEST_SECRET} are needed", secret.len())
-        } else if distinct.len() < 8 {
-            format!("the secret has only {} different characters", distinct.len())
-        } else if WELL_KNOWN.iter().any(|known| known.as_bytes() == secret) {
-            "the secret is an example that everybody knows".to_owned()
-        } else {
-            let verifying = DecodingKey::from_secret(secret);
-            let signing = Some(EncodingKey::from_secret(secret));
-            return self.add(kid, Key { algorithm: Algorithm::Hs256, verifying, signing, changed });
-        };
-        Err(format!("{flaw}; make another by `vtox token keygen DIR --alg hs256`"))
+        if let Some(flaw) = secret::flaw(secret) {
+            return Err(format!("{flaw}; make another by `vtox token keygen DIR --alg hs256`"));
+        }
+        let verifying = DecodingKey::from_secret(secret);
+        let signing = Some(EncodingKey::from_secret(secret));
+        self.add(kid, Key { algorithm: Algorithm::Hs256, verifying, signing, changed })
     }
 
     /// Adds a key pair from the PEM text of its private key (PKCS#8, Ed25519 or RSA).

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
+use hyper::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use vtox_protocol::SignalBlock;
 use vtox_protocol::codec::{encode_binary, encode_json};
 
 use super::Form;
-use crate::gateway::{Gateway, is_about_credentials};
+use crate::gateway::{Gateway, is_about_credentials, is_final};
 
 /// What became of a block.
 pub enum Sent {
@@ -55,7 +55,7 @@ impl Sender {
     /// Sends one block. `key` makes resends of it one message.
     ///
     /// # Errors
-    /// When the gateway wants another credential: then it takes no further block either.
+    /// When the gateway wants another credential, or shows a certificate that is not trusted: no further block is taken either.
     pub async fn send(&self, vehicle: &str, key: &str, block: &SignalBlock) -> anyhow::Result<Sent> {
         let path = format!(
             "/api/v1/diagnosis-stream/vehicles/{}/data",
@@ -75,14 +75,12 @@ impl Sender {
             let request = self
                 .gateway
                 .request(Method::POST, &path)
-                .timeout(TIMEOUT)
                 .header(CONTENT_TYPE, kind)
-                .header("Idempotency-Key", key)
-                .body(body.clone());
-            let wait = match request.send().await {
+                .header("Idempotency-Key", key);
+            let wait = match self.gateway.send(request, body.clone(), TIMEOUT).await {
                 Ok(answer) if answer.status().is_success() => {
-                    // An answer that breaks off is as good as none: the same key finds the message again.
-                    if let Ok(accepted) = answer.json::<Accepted>().await {
+                    // An answer that nobody understands is as good as none: the same key finds the message again.
+                    if let Ok(accepted) = serde_json::from_slice::<Accepted>(answer.body()) {
                         return Ok(Sent::Accepted { message_id: accepted.message_id, tries });
                     }
                     None
@@ -92,14 +90,15 @@ impl Sender {
                     let wait =
                         answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
                     if is_about_credentials(status) {
-                        return Err(self.gateway.refusal(status, &answer.bytes().await.unwrap_or_default()));
+                        return Err(self.gateway.refusal(status, answer.body()));
                     }
                     if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-                        let Refused { detail } = answer.json().await.unwrap_or_default();
+                        let Refused { detail } = serde_json::from_slice(answer.body()).unwrap_or_default();
                         return Ok(Sent::Rejected { status, detail });
                     }
                     wait.map(Duration::from_secs)
                 }
+                Err(error) if is_final(&error) => return Err(error),
                 Err(_) => None,
             };
             if began.elapsed() >= GIVE_UP {

@@ -21,9 +21,11 @@ use ready::{stopped_by, wait_until_ready};
 use secrets::RedisUsers;
 use serde_json::Value;
 use supervisor::Supervisor;
+use vtox_auth::Role;
 use vtox_service_kit::config::{self, Mode, Settings};
 use vtox_streams::Durability;
 
+use crate::gateway::Gateway;
 use crate::simulate::BlockKind;
 
 #[derive(Args)]
@@ -66,6 +68,8 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
     let settings =
         config::load(file, std::env::vars().chain(environment)).context("the settings cannot be used")?;
     settings.diagnosis.read::<vtox_diagnosis::Thresholds>().context("thresholds in [diagnosis]")?;
+    // For what it answers to everyone.
+    let gateway = Gateway::local(&settings, None, Role::Viewer)?;
 
     let temporary = tempfile::tempdir().context("a temporary directory")?;
     let data = match (&arguments.data, arguments.seconds) {
@@ -101,7 +105,7 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
         ),
         redis: redis.as_mut(),
     };
-    let outcome = serve(&arguments, &settings, &url, &data, began, &mut supervised).await;
+    let outcome = serve(&arguments, &settings, &gateway, &url, &data, began, &mut supervised).await;
     supervised.supervisor.resign().await;
     supervised.children.stop().await;
     if let Some(redis) = redis {
@@ -113,29 +117,36 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
 async fn serve(
     arguments: &Arguments,
     settings: &Settings,
+    gateway: &Gateway,
     url: &str,
     data: &Path,
     began: Instant,
     supervised: &mut Supervised<'_>,
 ) -> anyhow::Result<ExitCode> {
     let endpoint = settings.redis.endpoint(Some(url))?;
-    let gateway = format!("http://127.0.0.1:{}", settings.gateway.port);
     let coordinator = format!("http://127.0.0.1:{}", settings.coordinator.port);
     tokio::select! {
-        ready = wait_until_ready(&gateway, &coordinator, &endpoint, settings.cluster.enabled) => ready?,
+        ready = wait_until_ready(gateway, &coordinator, &endpoint, settings.cluster.enabled) => ready?,
         failed = supervised.run() => return Err(failed),
         () = stop_signal() => return Ok(ExitCode::SUCCESS),
     }
     eprintln!("VTOX is ready after {:.1} s ({} mode)", began.elapsed().as_secs_f64(), settings.mode.name());
     if let Some(by) = stopped_by(&endpoint).await {
-        eprintln!("  consumption  stopped by {by}; POST {gateway}/api/v1/diagnosis-stream/start starts it");
+        eprintln!(
+            "  consumption  stopped by {by}; POST {}/api/v1/diagnosis-stream/start starts it",
+            gateway.url()
+        );
     }
-    eprintln!("  gateway      {gateway}");
+    eprintln!("  gateway      {}", gateway.url());
     eprintln!("  coordinator  {coordinator}/status");
     eprintln!("  monitor      http://127.0.0.1:{}/status", settings.monitor.port);
     // The bridge itself asks nobody for a token.
-    let dashboards = if settings.auth.required { settings.gateway.port } else { settings.bridge.port };
-    eprintln!("  dashboards   ws://127.0.0.1:{dashboards}/ws/frontend");
+    let dashboards = if settings.auth.required {
+        gateway.websocket_url()
+    } else {
+        format!("ws://127.0.0.1:{}", settings.bridge.port)
+    };
+    eprintln!("  dashboards   {dashboards}/ws/frontend");
     eprintln!("  redis        {}", redacted(url));
     if let Some(file) = supervised.redis.as_ref().and_then(|redis| redis.url_file()) {
         eprintln!("               for other commands: export REDIS_URL=$(cat {})", file.display());

@@ -3,26 +3,34 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use bytes::Bytes;
+use hyper::Method;
 use serde_json::Value;
 use vtox_connection::Endpoint;
 use vtox_registry::Switchboard;
 use vtox_streams::topology;
 
+use crate::gateway::{Gateway, public_cas};
+use crate::http::Http;
+
 /// How long the cluster may take until it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long one answer may take.
+const LIMIT: Duration = Duration::from_secs(2);
+
 /// Ready: every service says so, and every lane has an owner.
 pub async fn wait_until_ready(
-    gateway: &str,
+    gateway: &Gateway,
     coordinator: &str,
     redis: &Endpoint,
     workers: bool,
 ) -> anyhow::Result<()> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
+    let services = Http::new(public_cas()?);
     let began = Instant::now();
     let mut missing = String::new();
     while began.elapsed() < READY_LIMIT {
-        match is_ready(&client, gateway, coordinator, redis, workers).await {
+        match is_ready(&services, gateway, coordinator, redis, workers).await {
             Ok(()) => return Ok(()),
             Err(error) => missing = format!("{error:#}"),
         }
@@ -32,18 +40,14 @@ pub async fn wait_until_ready(
 }
 
 async fn is_ready(
-    client: &reqwest::Client,
-    gateway: &str,
+    services: &Http,
+    gateway: &Gateway,
     coordinator: &str,
     redis: &Endpoint,
     workers: bool,
 ) -> anyhow::Result<()> {
-    client
-        .get(format!("{gateway}/ready"))
-        .send()
-        .await?
-        .error_for_status()
-        .context("the gateway is not ready")?;
+    let answer = gateway.send(gateway.request(Method::GET, "/ready"), Bytes::new(), LIMIT).await?;
+    anyhow::ensure!(answer.status().is_success(), "the gateway is not ready");
     if !workers {
         return Ok(());
     }
@@ -54,7 +58,8 @@ async fn is_ready(
     // What the cluster on this Redis began with, whatever the settings say now.
     let topology = topology::current(&connection).await?;
     let lanes = topology.all().count() * topology.enabled.len();
-    let answer: Value = client.get(format!("{coordinator}/assignments")).send().await?.json().await?;
+    let answer = services.get(&format!("{coordinator}/assignments"), LIMIT).await;
+    let answer: Value = serde_json::from_slice(answer.context("the coordinator does not answer")?.body())?;
     let owned: usize = answer["assignments"]
         .as_object()
         .into_iter()

@@ -41,7 +41,7 @@ impl Door {
         let environment = [
             ("VTOX_GATEWAY__RATE_PER_VEHICLE", "0"),
             ("VTOX_GATEWAY__BACKLOG_AGE_S", "100000"),
-            ("VTOX_GATEWAY__BODY_TIMEOUT_S", "2"),
+            ("VTOX_GATEWAY__BODY_TIMEOUT_S", "5"),
             ("VTOX_GATEWAY__HEADER_TIMEOUT_S", "2"),
         ];
         cluster.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &environment);

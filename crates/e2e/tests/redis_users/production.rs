@@ -73,6 +73,7 @@ async fn vtox_up_in_production_mode_makes_its_secrets_and_needs_nothing_else() {
         tokio::task::spawn_blocking(move || [run_and_look(&path), run_and_look(&path)]).await.unwrap();
     assert!(first.doctor.contains("connected to Redis as vtox-cli, not encrypted"), "{}", first.doctor);
     assert!(first.doctor.contains("every message is on disk before it is accepted"), "{}", first.doctor);
+    assert!(first.doctor.contains("ok       4 partitions"), "{}", first.doctor);
     assert_ne!(first.url, second.url, "the password of the first run");
     assert_eq!((first.kept, second.kept), (vec![1, 1], vec![2, 2]), "what was written before is there after");
     let secrets = data.path().join("secrets");

@@ -11,9 +11,9 @@ pub enum Access {
     Anyone,
     /// The simulator: anyone outside production, nobody in it.
     Simulator,
-    /// A vehicle for itself, or an operator for any.
+    /// A vehicle for itself, or an operator for any; one that is bound to a vehicle for that one.
     Sender,
-    /// A vehicle about itself, or a viewer about any.
+    /// A vehicle about itself, or a viewer about any; one that is bound to a vehicle about that one.
     Reader,
     /// Whoever has at least this role.
     Role(Role),
@@ -64,6 +64,12 @@ pub fn listed(method: &Method, path: &str) -> Option<Access> {
     })
 }
 
+/// The methods that a path takes; none where the table does not have it.
+pub fn methods(path: &str) -> Vec<Method> {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
+    known.into_iter().filter(|method| listed(method, path).is_some()).collect()
+}
+
 impl Access {
     /// Who may call `method` on a path.
     pub fn to(method: &Method, path: &str) -> Self {
@@ -77,11 +83,13 @@ impl Access {
 
     /// Whether a principal may, for `vehicle` where the path names one.
     pub fn allows(self, principal: &Principal, vehicle: Option<&VehicleId>) -> bool {
-        let own = |least: Role| match (&principal.vehicle, vehicle) {
-            (Some(bound), Some(named)) => bound == named,
-            // The handler compares what the body names.
-            (Some(_), None) => true,
-            (None, _) => principal.role >= least,
+        let own = |least: Role| match &principal.vehicle {
+            Some(bound) => {
+                let able = principal.role == Role::Vehicle || principal.role >= least;
+                // Where the path names none the handler compares what the body names.
+                able && vehicle.is_none_or(|named| named == bound)
+            }
+            None => principal.role >= least,
         };
         match self {
             Self::Anyone | Self::Simulator => true,
@@ -101,6 +109,31 @@ impl Access {
             Self::Sender => "A vehicle's key for its own vehicle, or role `operator`.".to_owned(),
             Self::Reader => "A vehicle's key for its own vehicle, or role `viewer`.".to_owned(),
             Self::Role(role) => format!("Role `{}` or above.", role.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_role_of_a_bound_key_counts() {
+        let [own, other] = ["a", "b"].map(|id| VehicleId::new(id).unwrap());
+        let bound = |role| Principal { role, vehicle: Some(own.clone()), ..Principal::anonymous() };
+        for (role, sends, reads) in [
+            (Role::Vehicle, true, true),
+            (Role::Viewer, false, true),
+            (Role::Operator, true, true),
+            (Role::Admin, true, true),
+        ] {
+            for (access, may) in [(Access::Sender, sends), (Access::Reader, reads)] {
+                for named in [Some(&own), None] {
+                    assert_eq!(access.allows(&bound(role), named), may, "{role} {access:?} {named:?}");
+                }
+                assert!(!access.allows(&bound(role), Some(&other)), "{role} {access:?}");
+            }
+            assert!(!Access::Role(Role::Viewer).allows(&bound(role), Some(&own)), "{role}");
         }
     }
 }

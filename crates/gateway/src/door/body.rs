@@ -6,9 +6,12 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
+use futures::FutureExt;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use super::places::Place;
 use crate::api::Api;
 use crate::reply::{Code, Refusal};
 
@@ -56,14 +59,67 @@ pub async fn read(api: &Api, request: Request, limit: usize) -> Result<Whole, Re
         return Err(too_large());
     }
     let deadline = Duration::from_secs(settings.body_timeout_s);
-    let collect = collect(&api.bodies, request.into_body(), declared.unwrap_or(0), limit);
+    let place = request.extensions().get::<Place>().cloned();
+    let pace = Pace::new(settings.body_least_bytes_per_s);
+    let collect = collect(&api.bodies, request.into_body(), declared.unwrap_or(0), limit, pace);
     match tokio::time::timeout(deadline, collect).await {
-        Ok(Ok(Some(whole))) => Ok(whole),
+        Ok(Ok(Some(whole))) => {
+            if let Some(place) = place {
+                place.take()?;
+            }
+            Ok(whole)
+        }
         Ok(Ok(None)) => Err(too_large()),
         Ok(Err(refusal)) => Err(refusal),
         Err(_) => {
             let detail = format!("the body did not arrive within {} s", settings.body_timeout_s);
             Err(Refusal::new(Code::BodyTimeout, detail))
+        }
+    }
+}
+
+/// Whether a body goes on arriving: what has arrived of it takes memory that others wait for.
+struct Pace {
+    least_per_s: usize,
+    until: Instant,
+    arrived: usize,
+}
+
+/// How long a body may pause, and over which its rate is taken.
+const PAUSE: Duration = Duration::from_secs(5);
+
+impl Pace {
+    fn new(least_per_s: usize) -> Self {
+        Self { least_per_s, until: Instant::now() + PAUSE, arrived: 0 }
+    }
+
+    /// The next data, unless too little has arrived for a while; none at the end.
+    async fn next(&mut self, body: &mut Body) -> Result<Option<Bytes>, Refusal> {
+        loop {
+            // What is there already needs no clock: a body may come in very small pieces.
+            let (frame, waited) = match body.frame().now_or_never() {
+                Some(frame) => (Ok(frame), false),
+                None => (tokio::time::timeout_at(self.until, body.frame()).await, true),
+            };
+            let data = match frame {
+                Ok(Some(Err(e))) => {
+                    return Err(Refusal::new(Code::InvalidBody, format!("the body broke off: {e}")));
+                }
+                Ok(Some(Ok(frame))) => frame.into_data().ok(),
+                Ok(None) => return Ok(None),
+                Err(_) => None,
+            };
+            self.arrived += data.as_ref().map_or(0, Bytes::len);
+            if waited && Instant::now() >= self.until {
+                if self.arrived < self.least_per_s.saturating_mul(PAUSE.as_secs() as usize) {
+                    let detail = format!("less than {} bytes/s of the body arrive", self.least_per_s);
+                    return Err(Refusal::new(Code::BodyTimeout, detail));
+                }
+                (self.until, self.arrived) = (Instant::now() + PAUSE, 0);
+            }
+            if data.is_some() {
+                return Ok(data);
+            }
         }
     }
 }
@@ -74,12 +130,11 @@ async fn collect(
     mut body: Body,
     expected: usize,
     limit: usize,
+    mut pace: Pace,
 ) -> Result<Option<Whole>, Refusal> {
     let mut taken: Option<OwnedSemaphorePermit> = None;
     let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| Refusal::new(Code::InvalidBody, format!("the body broke off: {e}")))?;
-        let Ok(data) = frame.into_data() else { continue };
+    while let Some(data) = pace.next(&mut body).await? {
         if bytes.len() + data.len() > limit {
             return Ok(None);
         }

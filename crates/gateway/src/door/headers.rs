@@ -2,10 +2,11 @@
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::Next;
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use tower_http::cors::CorsLayer;
-use vtox_service_kit::config::Gateway;
+use vtox_service_kit::config::{Gateway, Settings};
+use vtox_service_kit::service::Around;
 
 /// Longest request id that is taken from the caller, bytes.
 const MAX_REQUEST_ID: usize = 64;
@@ -16,8 +17,16 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone)]
 pub struct RequestId(pub HeaderValue);
 
+/// Puts [`add`] around all routes.
+pub fn around(settings: &Settings) -> Around {
+    let over_tls = !settings.gateway.tls_certificate.is_empty();
+    Box::new(move |router| {
+        router.layer(middleware::from_fn(move |request: Request, next: Next| add(over_tls, request, next)))
+    })
+}
+
 /// Gives each request its id and each answer its security headers (OWASP REST Security Cheat Sheet).
-pub async fn add(mut request: Request, next: Next) -> Response {
+async fn add(over_tls: bool, mut request: Request, next: Next) -> Response {
     let id = request
         .headers()
         .get(&REQUEST_ID)
@@ -34,6 +43,9 @@ pub async fn add(mut request: Request, next: Next) -> Response {
     };
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::X_FRAME_OPTIONS, "DENY");
+    if over_tls {
+        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::CACHE_CONTROL, "no-store");
     set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
@@ -72,9 +84,16 @@ pub fn cors(settings: &Gateway) -> anyhow::Result<Option<CorsLayer>> {
                 header::CONTENT_TYPE,
                 HeaderName::from_static("idempotency-key"),
                 HeaderName::from_static("x-api-key"),
+                HeaderName::from_static("x-session-id"),
+                HeaderName::from_static("traceparent"),
                 REQUEST_ID,
             ])
-            .expose_headers([REQUEST_ID, header::RETRY_AFTER])
+            .expose_headers([
+                REQUEST_ID,
+                header::RETRY_AFTER,
+                HeaderName::from_static("ratelimit"),
+                HeaderName::from_static("ratelimit-policy"),
+            ])
             .max_age(std::time::Duration::from_secs(3_600))
     }))
 }

@@ -1,6 +1,8 @@
-//! Token buckets: how often a vehicle, and a key or user, may call.
+//! Token buckets: how often a vehicle, and a key or user, may call, and how often a password may be tried.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
@@ -10,6 +12,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+use crate::api::Api;
 use crate::reply::{Code, Refusal};
 
 type Limiter = RateLimiter<String, HashMapStateStore<String>, DefaultClock, StateInformationMiddleware>;
@@ -37,15 +40,23 @@ impl Buckets {
     pub fn new(kind: &'static str, rate: u32, burst: u32) -> Self {
         let burst = burst.max(rate);
         let quota = NonZeroU32::new(rate).zip(NonZeroU32::new(burst));
+        let quota = quota.map(|(rate, burst)| Quota::per_second(rate).allow_burst(burst));
+        Self::of(kind, quota, burst, burst.div_ceil(rate.max(1)).max(1))
+    }
+
+    /// Buckets of `rate` that fill again within a minute; a rate of 0 is no limit.
+    pub fn per_minute(kind: &'static str, rate: u32) -> Self {
+        Self::of(kind, NonZeroU32::new(rate).map(Quota::per_minute), rate, 60)
+    }
+
+    fn of(kind: &'static str, quota: Option<Quota>, burst: u32, window_s: u32) -> Self {
         Self {
             kind,
-            limiter: quota.map(|(rate, burst)| {
-                let quota = Quota::per_second(rate).allow_burst(burst);
-                Limiter::new(quota, HashMapStateStore::default(), DefaultClock::default())
-            }),
+            limiter: quota
+                .map(|quota| Limiter::new(quota, HashMapStateStore::default(), DefaultClock::default())),
             clock: DefaultClock::default(),
             burst,
-            window_s: burst.checked_div(rate).unwrap_or(1).max(1),
+            window_s,
         }
     }
 
@@ -61,13 +72,12 @@ impl Buckets {
                     "more than {} at once, or {} per {} s, from one {}",
                     self.burst, self.burst, self.window_s, self.kind
                 );
-                Err(Refusal::new(Code::RateLimited, detail).after(seconds))
+                Err(Refusal::new(Code::RateLimited, detail).after(seconds).out_of(self.left(0)))
             }
         }
     }
 
-    /// Forgets buckets that are full.
-    pub fn tidy(&self) {
+    fn tidy(&self) {
         if let Some(limiter) = &self.limiter {
             limiter.retain_recent();
             limiter.shrink_to_fit();
@@ -92,6 +102,34 @@ impl Left {
     }
 }
 
+/// How often full buckets are forgotten.
+const TIDY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Forgets full buckets until the soft token is cancelled.
+pub async fn tidy(api: Arc<Api>) -> anyhow::Result<()> {
+    let soft = api.service.lifecycle.soft.clone();
+    loop {
+        tokio::select! {
+            () = soft.cancelled() => return Ok(()),
+            () = tokio::time::sleep(TIDY_INTERVAL) => {}
+        }
+        for buckets in [&api.vehicle_buckets, &api.key_buckets, &api.user_buckets, &api.address_buckets] {
+            buckets.tidy();
+        }
+    }
+}
+
+/// The name of an address: that of its network, where whoever has one address has many.
+pub fn name_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::response::IntoResponse;
@@ -108,6 +146,29 @@ mod tests {
         assert_eq!((refusal.code, refusal.retry_after_s), (Code::RateLimited, Some(1)));
         assert_eq!(buckets.take("b").unwrap().unwrap().remaining, 2);
         assert!(Buckets::new("key", 0, 0).take("a").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_refusal_says_which_bucket_is_empty() {
+        let buckets = Buckets::per_minute("user", 2);
+        assert!(buckets.take("a").is_ok() && buckets.take("a").is_ok());
+        let refusal = buckets.take("a").unwrap_err();
+        assert_eq!(refusal.retry_after_s, Some(30));
+        let response = refusal.into_response();
+        assert_eq!(response.headers()["ratelimit-policy"], "\"user\";q=2;w=60");
+        assert_eq!(response.headers()["ratelimit"], "\"user\";r=0");
+        assert!(Buckets::per_minute("user", 0).take("a").unwrap().is_none());
+        // 9 at once and 5 per s: never 9 per s.
+        let left = Buckets::new("vehicle", 5, 9).take("a").unwrap().unwrap();
+        assert_eq!((left.burst, left.window_s), (9, 2));
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one() {
+        let name = |address: &str| name_of(address.parse().unwrap());
+        assert_eq!(name("::ffff:10.0.0.7"), "10.0.0.7");
+        assert_eq!(name("2001:db8:1:2:3::4"), name("2001:db8:1:2:9::9"));
+        assert_ne!(name("2001:db8:1:2::"), name("2001:db8:1:3::"));
     }
 
     #[test]

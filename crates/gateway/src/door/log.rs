@@ -1,4 +1,5 @@
-//! The access log: one line per request, without secrets, bodies, queries or whole vehicle ids.
+//! The access log: one line per request, without secrets, bodies, queries or whole vehicle ids. An accepted message has its line at
+//! debug; `/health`, `/ready` and `/metrics` have none.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,10 +11,9 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use ring::digest::{SHA256, digest};
-use vtox_auth::Principal;
 
 use super::headers::RequestId;
-use super::session::named_vehicle;
+use super::session::{Caller, named_vehicle};
 use crate::api::Api;
 use crate::reply::Refusal;
 
@@ -27,7 +27,8 @@ pub async fn access(
 ) -> Response {
     let began = Instant::now();
     let method = name_of(request.method());
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
+    let peer =
+        request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| tracing::field::display(c.0.ip()));
     let id = request.extensions().get::<RequestId>().cloned();
     let vehicle = parameters.as_ref().ok().and_then(named_vehicle).map(tag_of);
     let path = path.as_ref().map_or("(none)", MatchedPath::as_str).to_owned();
@@ -37,16 +38,16 @@ pub async fn access(
     api.metrics.calls.inc();
     api.metrics.requests.with_label_values(&[&path, method, status.as_str()]).inc();
     let refused = response.extensions().get::<Refusal>().map(|r| r.code.name());
-    let caller = response.extensions().get::<Principal>().map(|p| p.credential.as_str());
+    let caller = response.extensions().get::<Caller>().map(|c| c.0.as_str());
     let request_id = id.as_ref().and_then(|i| i.0.to_str().ok());
     let took_ms = took.as_secs_f64() * 1_000.0;
     // Sends are many and all alike: they show only where something is wrong.
     if status.is_server_error() {
-        tracing::warn!(target: "access", method, path, status = status.as_u16(), took_ms, refused, request_id, caller, vehicle, ?peer);
+        tracing::warn!(target: "access", method, path, status = status.as_u16(), took_ms, refused, request_id, caller, vehicle, peer);
     } else if refused.is_some() || !path.ends_with("/data") {
-        tracing::info!(target: "access", method, path, status = status.as_u16(), took_ms, refused, request_id, caller, vehicle, ?peer);
+        tracing::info!(target: "access", method, path, status = status.as_u16(), took_ms, refused, request_id, caller, vehicle, peer);
     } else {
-        tracing::debug!(target: "access", method, path, status = status.as_u16(), took_ms, request_id, caller, vehicle, ?peer);
+        tracing::debug!(target: "access", method, path, status = status.as_u16(), took_ms, request_id, caller, vehicle, peer);
     }
     response
 }

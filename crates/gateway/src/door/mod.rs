@@ -6,5 +6,7 @@ pub mod headers;
 pub mod limits;
 pub mod linger;
 pub mod log;
+pub mod origin;
+pub mod places;
 pub mod session;
 pub mod standing;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{MatchedPath, RawPathParams, Request, State};
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use vtox_auth::{Denied, Principal};
+use vtox_auth::{ApiKey, Denied, Principal};
 use vtox_service_kit::clock;
 use vtox_service_kit::config::Mode;
 
-use super::access::Access;
+use super::access::{Access, methods};
 use super::standing::Standing;
 use crate::api::Api;
 use crate::input;
@@ -27,9 +27,20 @@ pub async fn check(
 ) -> Response {
     // A path that is not there needs no token to say so.
     let Some(path) = path else { return next.run(request).await };
+    // Nor does a method that is not there.
+    let methods = methods(path.as_str());
+    if !methods.is_empty() && !methods.contains(request.method()) {
+        let mut response =
+            Refusal::new(Code::MethodNotAllowed, "this path does not take this method").into_response();
+        let names: Vec<&str> = methods.iter().map(axum::http::Method::as_str).collect();
+        if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
+            response.headers_mut().insert(header::ALLOW, names);
+        }
+        return response;
+    }
     let access = Access::to(request.method(), path.as_str());
     let passed = parameters
-        .map_err(|e| Refusal::new(Code::InvalidVehicleId, e.body_text()))
+        .map_err(|e| Refusal::new(Code::InvalidVehicleId, e.body_text()).into())
         .and_then(|parameters| admit(&api, access, &parameters, request.headers(), request.uri()));
     match passed {
         Ok((principal, left)) => {
@@ -40,13 +51,35 @@ pub async fn check(
             }
             request.extensions_mut().insert(principal.clone());
             let mut response = next.run(request).await;
-            response.extensions_mut().insert(principal);
+            response.extensions_mut().insert(Caller(principal.credential));
             if let Some(left) = left {
                 left.add_to(&mut response);
             }
             response
         }
-        Err(refusal) => refusal.into_response(),
+        Err(Refused { refusal, caller }) => {
+            let mut response = refusal.into_response();
+            if let Some(caller) = caller {
+                response.extensions_mut().insert(caller);
+            }
+            response
+        }
+    }
+}
+
+/// Who called, for the access log: the id of a credential, never the credential.
+#[derive(Clone)]
+pub struct Caller(pub String);
+
+/// A refusal, and whose request it was where that is known.
+struct Refused {
+    refusal: Refusal,
+    caller: Option<Caller>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, caller: None }
     }
 }
 
@@ -63,27 +96,34 @@ fn admit(
     parameters: &RawPathParams,
     headers: &HeaderMap,
     uri: &Uri,
-) -> Result<Passed, Refusal> {
+) -> Result<Passed, Refused> {
     if access == Access::Simulator && api.service.settings.mode == Mode::Production {
-        return Err(Refusal::new(Code::SimulatorClosed, "the simulator's path is closed in production"));
+        return Err(
+            Refusal::new(Code::SimulatorClosed, "the simulator's path is closed in production").into()
+        );
     }
     if access.is_open() {
         return Ok((Principal::anonymous(), None));
     }
     let principal = match credential(headers, uri)? {
-        Some(text) => {
-            api.auth.authenticate(text, clock::epoch_ms() / 1_000).map_err(|denied| refusal_of(&denied))?
-        }
+        Some(text) => api.auth.authenticate(text, clock::epoch_ms() / 1_000).map_err(|denied| {
+            // Whose it was is known only of a key that was once good.
+            let known = matches!(denied, Denied::ExpiredToken | Denied::RevokedToken);
+            let key = known.then(|| ApiKey::parse(text)).flatten();
+            let caller = key.map(|key| Caller(format!("key:{}", key.id())));
+            Refused { refusal: refusal_of(&denied), caller }
+        })?,
         None if api.service.settings.auth.required => {
-            return Err(Refusal::new(Code::MissingToken, "this path needs a token"));
+            return Err(Refusal::new(Code::MissingToken, "this path needs a token").into());
         }
         None => Principal::anonymous(),
     };
-    let vehicle = named_vehicle(parameters).map(input::vehicle_id).transpose()?;
+    let refused = |refusal| Refused { refusal, caller: Some(Caller(principal.credential.clone())) };
+    let vehicle = named_vehicle(parameters).map(input::vehicle_id).transpose().map_err(refused)?;
     if !access.allows(&principal, vehicle.as_ref()) {
-        return Err(Refusal::new(Code::Forbidden, access.describe()));
+        return Err(refused(Refusal::new(Code::Forbidden, access.describe())));
     }
-    let left = api.key_buckets.take(&principal.credential)?;
+    let left = api.key_buckets.take(&principal.credential).map_err(refused)?;
     Ok((principal, left))
 }
 

@@ -2,7 +2,7 @@
 //! configured, and will be diagnosed once.
 
 use axum::http::HeaderMap;
-use ring::digest::{Context, SHA256, digest};
+use ring::digest::{Digest, SHA256, digest};
 use tracing::Span;
 use vtox_auth::Principal;
 use vtox_protocol::{MessageId, RawEntry, VehicleId, timestamp};
@@ -25,8 +25,8 @@ pub struct Incoming<'a> {
     pub vehicle: VehicleId,
     /// The client's name for it, where it gave one.
     pub key: Option<String>,
-    /// What the client sent: the same bytes when sent again.
-    pub body: &'a [u8],
+    /// What the client sent, bytes.
+    pub size: usize,
     /// W3C trace context.
     pub traceparent: Option<String>,
 }
@@ -83,13 +83,16 @@ pub fn may_send(sender: &Principal, vehicle: &VehicleId) -> Result<(), Refusal> 
 
 /// Accepts a message.
 pub async fn accept(api: &Api, incoming: Incoming<'_>, decoded: Decoded) -> Result<Accepted, Refusal> {
-    let Incoming { sender, vehicle, key, body, traceparent } = incoming;
-    let (message_id, resent) = match (&key, &decoded.sequence) {
-        (Some(key), _) => (MessageId::from_client_key(&vehicle, key), true),
-        (None, Some((boot_id, sequence))) => (MessageId::from_sequence(&vehicle, boot_id, *sequence), true),
-        (None, None) => (MessageId::mint(clock::epoch_ms()), false),
+    let Incoming { sender, vehicle, key, size, traceparent } = incoming;
+    let message_id = match (&key, &decoded.sequence) {
+        (Some(key), _) => MessageId::from_client_key(&vehicle, key),
+        (None, Some((boot_id, sequence))) => MessageId::from_sequence(&vehicle, boot_id, *sequence),
+        (None, None) => MessageId::mint(clock::epoch_ms()),
     };
-    let claim = resent.then(|| Claim { sender: sender_of(sender), content: content_of(&vehicle, body) });
+    let claim = decoded.content.map(|content| Claim {
+        sender: hex(&digest(&SHA256, sender.identity().as_bytes())),
+        content: hex(&content),
+    });
     let partition = api.topology().partition_of(&vehicle);
     let entry = RawEntry {
         motor: api.motors.of(&vehicle),
@@ -101,7 +104,7 @@ pub async fn accept(api: &Api, incoming: Incoming<'_>, decoded: Decoded) -> Resu
         traceparent: trace::traceparent(&Span::current()).or(traceparent),
     };
     let published = api.publisher.publish(partition, &entry, claim.as_ref()).await;
-    let (entry, repeated) = match published.map_err(|error| unpublished(&error, resent))? {
+    let (entry, repeated) = match published.map_err(|error| unpublished(&error, claim.is_some()))? {
         Published::Appended(entry) => (entry, false),
         Published::Repeated(entry) => (entry, true),
         Published::Claimed(earlier) => {
@@ -117,45 +120,27 @@ pub async fn accept(api: &Api, incoming: Incoming<'_>, decoded: Decoded) -> Resu
         api.metrics.repeated.inc();
     } else {
         api.metrics.accepted.inc();
-        api.metrics.bytes.inc_by(body.len() as u64);
+        api.metrics.bytes.inc_by(size as u64);
     }
     Ok(Accepted { message_id, timestamp: timestamp::iso8601(entry.ms), repeated })
 }
 
 fn unpublished(error: &StreamError, resent: bool) -> Refusal {
     match error {
-        StreamError::Refused(_) | StreamError::WrongType(_) => {
-            Refusal::new(Code::Redis, format!("not accepted: {error}"))
-        }
+        StreamError::Refused(_) | StreamError::WrongType(_) => Refusal::of_redis(error),
         StreamError::Unknown(_) | StreamError::Unexpected(_) => {
             let advice = if resent {
                 "send it again under the same Idempotency-Key, or boot_id and sequence: it is accepted once"
             } else {
                 "sent again it is another message; with an Idempotency-Key it would be accepted once"
             };
-            Refusal::new(Code::OutcomeUnknown, format!("{error}; it may have been accepted: {advice}"))
+            tracing::warn!(%error, "it is not known whether a message was accepted");
+            Refusal::new(Code::OutcomeUnknown, format!("it may have been accepted: {advice}"))
         }
     }
 }
 
-/// Who sent it, as long as a message is remembered: a vehicle stays itself when its key is changed.
-fn sender_of(sender: &Principal) -> String {
-    let name = match &sender.vehicle {
-        Some(vehicle) => format!("vehicle:{vehicle}"),
-        None => sender.subject.clone(),
-    };
-    hex(digest(&SHA256, name.as_bytes()).as_ref())
-}
-
-fn content_of(vehicle: &VehicleId, body: &[u8]) -> String {
-    let mut content = Context::new(&SHA256);
-    content.update(vehicle.as_str().as_bytes());
-    content.update(&[0]);
-    content.update(body);
-    hex(content.finish().as_ref())
-}
-
 /// 128 bits are enough to tell by; nothing is kept secret by it.
-fn hex(digest: &[u8]) -> String {
-    digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+fn hex(digest: &Digest) -> String {
+    digest.as_ref().iter().take(16).map(|b| format!("{b:02x}")).collect()
 }

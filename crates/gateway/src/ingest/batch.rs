@@ -15,13 +15,14 @@ use vtox_protocol::VehicleId;
 use vtox_protocol::keys::{Partition, Topology};
 
 use super::{
-    Decoded, Incoming, accept, binary_message, check_key, json_message, may_send, object, off_thread,
+    Decoded, How, Incoming, accept, binary_message, check_key, json_message, may_send, object, off_thread,
 };
 use super::{open, traceparent};
 use crate::api::Api;
 use crate::door::body;
 use crate::input;
 use crate::reply::{Code, Refusal};
+use crate::schema::MessagePack;
 
 /// Vehicles whose messages are appended at the same time.
 const VEHICLES_AT_ONCE: usize = 16;
@@ -126,7 +127,7 @@ enum ItemStatus {
     post,
     path = "/api/v1/messages",
     tag = "Signals",
-    request_body(content((Line = "application/x-ndjson"), (Vec<u8> = "application/msgpack"))),
+    request_body(content((Line = "application/x-ndjson"), (MessagePack = "application/msgpack"))),
     responses((status = 200, description = "What became of each.", body = BatchAnswer)),
 )]
 pub async fn send_batch(
@@ -178,8 +179,8 @@ pub struct Ready {
     pub decoded: Decoded,
     /// The client's name for it, where it gave one.
     pub key: Option<String>,
-    /// The block as it was sent.
-    pub body: Vec<u8>,
+    /// What was sent, bytes.
+    pub size: usize,
 }
 
 fn is_binary(headers: &HeaderMap) -> Result<bool, Refusal> {
@@ -215,8 +216,9 @@ pub fn read_line(text: &[u8], topology: &Topology) -> Result<Ready, Refusal> {
     let vehicle = input::vehicle_id(&line.vehicle_id)?;
     let key = line.key.as_deref().map(check_key).transpose()?;
     let seeds_form = topology.partition_of(&vehicle) == Partition::Bare;
-    let decoded = json_message(sensor_data, line.metadata, line.location, seeds_form)?;
-    Ok(Ready { vehicle, decoded, key, body: sensor_data.get().as_bytes().to_vec() })
+    let how = How { seeds_form, keyed: key.is_some() };
+    let decoded = json_message(sensor_data, line.metadata, line.location, how)?;
+    Ok(Ready { vehicle, decoded, key, size: text.len() })
 }
 
 fn packed(mut bytes: &[u8], most: usize, topology: &Topology) -> Result<Read, Refusal> {
@@ -248,8 +250,9 @@ fn read_item(item: Item, topology: &Topology) -> Result<Ready, Refusal> {
     let vehicle = input::vehicle_id(&item.vehicle_id)?;
     let key = item.key.as_deref().map(check_key).transpose()?;
     let seeds_form = topology.partition_of(&vehicle) == Partition::Bare;
-    let decoded = binary_message(&item.block, item.metadata.as_deref(), item.location, seeds_form)?;
-    Ok(Ready { vehicle, decoded, key, body: item.block })
+    let how = How { seeds_form, keyed: key.is_some() };
+    let decoded = binary_message(&item.block, item.metadata.as_deref(), item.location, how)?;
+    Ok(Ready { vehicle, decoded, key, size: item.block.len() })
 }
 
 fn bounded(items: usize, most: usize) -> Result<(), Refusal> {
@@ -270,12 +273,12 @@ async fn accept_in_order(
 ) -> Vec<ItemAnswer> {
     let mut answers = Vec::with_capacity(messages.len());
     let mut held_up: Option<Refusal> = None;
-    for (index, Ready { vehicle, decoded, key, body }) in messages {
+    for (index, Ready { vehicle, decoded, key, size }) in messages {
         if let Some(earlier) = &held_up {
             answers.push(rejected(index, earlier));
             continue;
         }
-        let incoming = Incoming { sender, vehicle, key, body: &body, traceparent: trace.cloned() };
+        let incoming = Incoming { sender, vehicle, key, size, traceparent: trace.cloned() };
         match accept(api, incoming, decoded).await {
             Ok(accepted) => answers.push(ItemAnswer {
                 index,

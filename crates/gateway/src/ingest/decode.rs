@@ -1,21 +1,16 @@
 //! From a body to a signal block.
 
 use axum::http::HeaderMap;
+use ring::digest::{Context, Digest, SHA256};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
-use vtox_protocol::codec::{BlockError, decode_binary, decode_json, encode_json};
+use serde_json::{Map, Value};
+use vtox_protocol::codec::{BlockError, decode_binary, decode_json, encode_binary, encode_json};
 use vtox_protocol::{Payload, SignalBlock};
 
+use super::metadata;
 use crate::input;
 use crate::reply::{Code, Refusal};
-
-/// Longest `location` and longest `metadata`, bytes.
-const MAX_LOCATION_BYTES: usize = 512;
-const MAX_METADATA_BYTES: usize = 16 << 10;
-
-/// Deepest nesting of JSON; a block needs 5.
-const MAX_DEPTH: usize = 32;
 
 /// The form of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +32,9 @@ pub struct Decoded {
     pub data_points: usize,
     /// Boot id and number, from a vehicle that counts its messages.
     pub sequence: Option<(String, u64)>,
+    /// Digest of signals and metadata, where the message may be sent again. It does not depend on the way the message came: alone,
+    /// in a batch or on a WebSocket, in JSON or MessagePack.
+    pub content: Option<Digest>,
 }
 
 impl Form {
@@ -57,17 +55,26 @@ impl Form {
         }
     }
 
-    /// Reads a body. On the bare stream (`seeds_form`) the signals stay in the form that others read there.
-    pub fn decode(self, body: &[u8], seeds_form: bool, location: Option<String>) -> Result<Decoded, Refusal> {
+    /// Reads a body; `location` is the one beside it.
+    pub fn decode(self, body: &[u8], how: How, location: Option<String>) -> Result<Decoded, Refusal> {
         match self {
             Self::Json => {
                 let body: Body<'_> =
                     object(body, "{\"sensor_data\": {\"data\": [...], \"sampling_rate\": Hz}}")?;
-                json_message(body.sensor_data, body.metadata, location.or(body.location), seeds_form)
+                json_message(body.sensor_data, body.metadata, location.or(body.location), how)
             }
-            Self::MessagePack => binary_message(body, None, location, seeds_form),
+            Self::MessagePack => binary_message(body, None, location, how),
         }
     }
+}
+
+/// What to make of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// It goes to the bare stream, where the signals stay in the form that others read there.
+    pub seeds_form: bool,
+    /// The client named it.
+    pub keyed: bool,
 }
 
 #[derive(Deserialize)]
@@ -87,29 +94,9 @@ pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], like: &str) -> Result<T, R
         let detail = format!("the body cannot be read: it is a list; send one object {like}");
         return Err(Refusal::new(Code::InvalidJson, detail));
     }
-    if nested_beyond(body, MAX_DEPTH) {
-        let detail = format!("the body cannot be read: it is nested deeper than {MAX_DEPTH}; send {like}");
-        return Err(Refusal::new(Code::InvalidJson, detail));
-    }
+    input::check_depth(body)?;
     serde_json::from_slice(body)
         .map_err(|e| Refusal::new(Code::InvalidJson, format!("the body cannot be read: {e}; send {like}")))
-}
-
-/// Whether lists and objects are nested deeper than `most`, also below keys that nobody here reads: others may read them on the
-/// bare stream. Of text that is no JSON it says nothing.
-fn nested_beyond(text: &[u8], most: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    text.iter().any(|byte| {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        depth > most
-    })
 }
 
 /// A message from its parts in JSON.
@@ -117,20 +104,16 @@ pub fn json_message(
     sensor_data: &RawValue,
     metadata: Option<&RawValue>,
     location: Option<String>,
-    seeds_form: bool,
+    how: How,
 ) -> Result<Decoded, Refusal> {
     let block = decode_json(sensor_data.get().as_bytes()).map_err(|e| refusal_of(&e))?;
+    let payload = if how.seeds_form {
+        Payload::Json(sensor_data.get().to_owned())
+    } else {
+        Payload::from_block(&block)
+    };
     let metadata = metadata.map(RawValue::get).filter(|m| *m != "null");
-    Ok(Decoded {
-        data_points: points_of(&block),
-        payload: if seeds_form {
-            Payload::Json(sensor_data.get().to_owned())
-        } else {
-            Payload::from_block(&block)
-        },
-        sequence: metadata.and_then(sequence_of),
-        metadata: metadata_with(metadata, location)?,
-    })
+    message(&block, payload, metadata, location, how)
 }
 
 /// A message from a block in the binary form.
@@ -138,24 +121,37 @@ pub fn binary_message(
     block: &[u8],
     metadata: Option<&str>,
     location: Option<String>,
-    seeds_form: bool,
+    how: How,
 ) -> Result<Decoded, Refusal> {
     let decoded = decode_binary(block).map_err(|e| refusal_of(&e))?;
-    Ok(Decoded {
-        data_points: points_of(&decoded),
-        payload: if seeds_form {
-            Payload::Json(encode_json(&decoded))
-        } else {
-            Payload::Binary(block.to_vec())
-        },
-        sequence: metadata.and_then(sequence_of),
-        metadata: metadata_with(metadata, location)?,
-    })
+    let payload =
+        if how.seeds_form { Payload::Json(encode_json(&decoded)) } else { Payload::Binary(block.to_vec()) };
+    message(&decoded, payload, metadata, location, how)
 }
 
-/// Samples of the longest channel.
-fn points_of(block: &SignalBlock) -> usize {
-    block.channels.iter().map(|c| c.samples.len()).max().unwrap_or(0)
+fn message(
+    block: &SignalBlock,
+    payload: Payload,
+    metadata: Option<&str>,
+    location: Option<String>,
+    how: How,
+) -> Result<Decoded, Refusal> {
+    let said = metadata::read(metadata, location)?;
+    let content = (how.keyed || said.sequence.is_some()).then(|| content_of(block, &said.fields));
+    let data_points = block.channels.iter().map(|c| c.samples.len()).max().unwrap_or(0);
+    Ok(Decoded { payload, metadata: said.text, data_points, sequence: said.sequence, content })
+}
+
+/// Of the signals as they are understood, in the binary form, and of the metadata with sorted names.
+fn content_of(block: &SignalBlock, metadata: &Map<String, Value>) -> Digest {
+    let mut metadata = Value::Object(metadata.clone());
+    metadata.sort_all_objects();
+    let signals = encode_binary(block);
+    let mut content = Context::new(&SHA256);
+    content.update(&(signals.len() as u64).to_be_bytes());
+    content.update(&signals);
+    content.update(metadata.to_string().as_bytes());
+    content.finish()
 }
 
 /// What is wrong with a block.
@@ -167,55 +163,53 @@ pub fn refusal_of(error: &BlockError) -> Refusal {
     Refusal::new(code, error.to_string())
 }
 
-/// `boot_id` and `sequence` in the metadata: a vehicle that counts its messages.
-fn sequence_of(metadata: &str) -> Option<(String, u64)> {
-    #[derive(Deserialize)]
-    struct Sequence {
-        boot_id: Option<String>,
-        sequence: Option<u64>,
-    }
-    let Sequence { boot_id, sequence } = serde_json::from_str(metadata).ok()?;
-    Some((boot_id?, sequence?))
-}
-
-/// The metadata with the location in it.
-fn metadata_with(metadata: Option<&str>, location: Option<String>) -> Result<Option<String>, Refusal> {
-    let bad = |detail: String| Refusal::new(Code::InvalidMetadata, detail);
-    if metadata.is_some_and(|m| m.len() > MAX_METADATA_BYTES) {
-        return Err(bad(format!("metadata is over {MAX_METADATA_BYTES} bytes")));
-    }
-    let mut fields: serde_json::Map<String, Value> = match metadata {
-        Some(text) => {
-            serde_json::from_str(text).map_err(|e| bad(format!("metadata is not an object: {e}")))?
-        }
-        None => serde_json::Map::new(),
-    };
-    match location {
-        Some(l) if l.len() > MAX_LOCATION_BYTES => {
-            return Err(bad(format!("location is over {MAX_LOCATION_BYTES} bytes")));
-        }
-        Some(location) => drop(fields.insert("location".into(), location.into())),
-        None => return Ok(metadata.map(str::to_owned)),
-    }
-    Ok(Some(Value::Object(fields).to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn content(decoded: Result<Decoded, Refusal>) -> Option<Vec<u8>> {
+        decoded.unwrap().content.map(|digest| digest.as_ref().to_vec())
+    }
+
     #[test]
-    fn nesting_counts_outside_of_strings_alone() {
-        let deep = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
-        for (text, beyond) in [
-            (deep(3), false),
-            (deep(4), true),
-            (format!("[{},{}]", deep(2), deep(2)), false),
-            (r#"{"a":"[[[[{{{{","b":[1]}"#.to_owned(), false),
-            (r#"{"a":"\"[[[[","b":[1]}"#.to_owned(), false),
-            (r#"{"a":"\\","b":[[[1]]]}"#.to_owned(), true),
+    fn the_digest_is_of_the_content_however_it_came() {
+        let how = How { seeds_form: false, keyed: true };
+        let json = |body: &str| content(Form::Json.decode(body.as_bytes(), how, None));
+        let block = r#""sensor_data":{"data":[{"Ia":1.0},{"Ia":2.5}],"sampling_rate":8000}"#;
+        let known = json(&format!(r#"{{{block},"metadata":{{"a":1,"b":{{"c":1,"d":2}}}},"location":"x"}}"#));
+        let columns = r#""sensor_data":{"columns":{"Ia":[1,2.5]},"sampling_rate":8e3}"#;
+        for same in [
+            format!(r#" {{ "metadata":{{"b":{{"d":2,"c":1}},"a":1}}, "location":"x", {block} }}"#),
+            format!(r#"{{{block},"metadata":{{"a":1,"b":{{"c":1,"d":2}},"location":"x"}}}}"#),
+            format!(r#"{{{columns},"metadata":{{"a":1,"b":{{"c":1,"d":2}}}},"location":"x"}}"#),
         ] {
-            assert_eq!(nested_beyond(text.as_bytes(), 3), beyond, "{text}");
+            assert_eq!(json(&same), known, "{same}");
         }
+        let decoded = decode_json(br#"{"data":[{"Ia":1.0},{"Ia":2.5}],"sampling_rate":8000}"#).unwrap();
+        let packed = encode_binary(&decoded);
+        let metadata = r#"{"a":1,"b":{"c":1,"d":2}}"#;
+        for seeds_form in [false, true] {
+            let how = How { seeds_form, ..how };
+            assert_eq!(content(binary_message(&packed, Some(metadata), Some("x".into()), how)), known);
+        }
+        for other in [
+            format!(r#"{{{block},"metadata":{{"a":2,"b":{{"c":1,"d":2}}}},"location":"x"}}"#),
+            format!(r#"{{{block},"metadata":{{"a":1,"b":{{"c":1,"d":2}}}},"location":"y"}}"#),
+            format!(
+                r#"{{{},"metadata":{{"a":1,"b":{{"c":1,"d":2}}}},"location":"x"}}"#,
+                block.replace("2.5", "2.4")
+            ),
+        ] {
+            assert_ne!(json(&other), known, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_be_sent_again_has_a_digest() {
+        let how = How { seeds_form: false, keyed: false };
+        let of = |body: &str| content(Form::Json.decode(body.as_bytes(), how, None));
+        let plain = r#"{"sensor_data":{"data":[{"Ia":1.0}],"sampling_rate":8000}}"#;
+        assert_eq!(of(plain), None);
+        assert!(of(&plain.replace("}}", r#"},"metadata":{"boot_id":"b","sequence":1}}"#)).is_some());
     }
 }

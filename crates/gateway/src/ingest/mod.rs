@@ -3,6 +3,7 @@
 mod accept;
 mod batch;
 mod decode;
+mod metadata;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,14 +24,14 @@ use vtox_service_kit::trace;
 
 pub use accept::{Incoming, accept, check_key, key_of, may_send, open, traceparent};
 pub use batch::{Ready, read_line, read_packed};
-pub use decode::{Decoded, Form, binary_message, json_message, object, refusal_of};
+pub use decode::{Decoded, Form, How, binary_message, json_message, object, refusal_of};
 
 use crate::api::Api;
 use crate::door::body;
 use crate::door::limits::Left;
 use crate::input;
 use crate::reply::{Code, Refusal};
-use crate::schema::Success;
+use crate::schema::{MessagePack, Success};
 
 /// Bodies from here on are decoded on a thread of their own, bytes.
 const LARGE_BODY: usize = 64 << 10;
@@ -52,10 +53,10 @@ struct Message {
     /// Rows `{"data": [{"时间": s, "Ia": A, ...}, ...], "sampling_rate": Hz}` or columns `{"columns": {"Ia": [A, ...],
     /// "vibration": {"sampling_rate": Hz, "values": [g, ...]}}, "sampling_rate": Hz, "start": s}`; readings such as
     /// `insulation_resistance` (megohm), `temperature` (degC) and `motor` (a motor profile) beside them.
-    #[schema(value_type = Object, example = json!({"data": [{"时间": 0.0, "Ia": 1.0, "Ib": -0.5, "Ic": -0.5}], "sampling_rate": 8000}))]
+    #[schema(value_type = Object)]
     sensor_data: (),
-    /// Anything, up to 16 KiB. `boot_id` (text) and `sequence` (number) name the message: it is accepted once however often
-    /// it is sent.
+    /// Anything, up to 16 KiB. `boot_id` (text) and `sequence` (whole number) together name the message: it is accepted once
+    /// however often it is sent.
     #[schema(value_type = Option<Object>)]
     metadata: (),
     /// Where the vehicle is, up to 512 bytes.
@@ -108,7 +109,7 @@ type QueryOf = Result<Query<Where>, QueryRejection>;
     path = "/vehicles/{vehicle_id}/data",
     tag = "Signals",
     params(input::VehiclePath, input::IdempotencyKey, Where),
-    request_body(content((Message = "application/json"), (Vec<u8> = "application/msgpack"))),
+    request_body(content((Message = "application/json"), (MessagePack = "application/msgpack"))),
     responses((status = 200, description = "Accepted, now or before.", body = Sent)),
 )]
 async fn send(
@@ -129,7 +130,7 @@ async fn send(
     path = "/simulator/vehicles/{vehicle_id}/data",
     tag = "Signals",
     params(input::VehiclePath, input::IdempotencyKey, Where),
-    request_body(content((Message = "application/json"), (Vec<u8> = "application/msgpack"))),
+    request_body(content((Message = "application/json"), (MessagePack = "application/msgpack"))),
     responses((status = 200, description = "Accepted, now or before.", body = Sent)),
 )]
 async fn send_simulated(
@@ -208,15 +209,16 @@ async fn handle(
     let left = api.vehicle_buckets.take(vehicle.as_str())?;
     let whole = body::read(api, request, api.service.settings.gateway.body_limit_bytes).await?;
     let seeds_form = api.topology().partition_of(&vehicle) == Partition::Bare;
+    let how = How { seeds_form, keyed: key.is_some() };
     let bytes = whole.bytes.clone();
-    let decode = move || form.decode(&bytes, seeds_form, place.location);
+    let decode = move || form.decode(&bytes, how, place.location);
     let decoded = off_thread(api, whole.bytes.len(), decode).await?;
     let data_points = decoded.data_points;
     let incoming = Incoming {
         sender,
         vehicle: vehicle.clone(),
         key,
-        body: &whole.bytes,
+        size: whole.bytes.len(),
         traceparent: traceparent(&headers),
     };
     let accepted = accept(api, incoming, decoded).await?;

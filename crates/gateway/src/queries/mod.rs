@@ -1,6 +1,7 @@
 //! What is asked of vehicles and of the system: read from what the other services left in Redis.
 
 mod alerts;
+mod csv;
 mod record;
 mod results;
 mod system;

@@ -1,6 +1,5 @@
 //! Results of the whole fleet: pages, a stream of lines, a table.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Json;
@@ -14,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vtox_protocol::{EntryId, FaultType, Status, VehicleId, keys, timestamp};
 
-use super::MAX_RECORDS;
 use super::record::Record;
+use super::{MAX_RECORDS, csv};
 use crate::api::Api;
 use crate::input;
 use crate::reply::{Code, Refusal};
@@ -87,7 +86,8 @@ impl Selection {
 /// Results of many vehicles
 ///
 /// Those that are kept (`bridge.results_retention_s`), oldest first: as pages (`application/json`), or all of them as one JSON
-/// object per line (`application/x-ndjson`) or as a table (`text/csv`).
+/// object per line (`application/x-ndjson`) or as a table (`text/csv`). In the table a text that begins with `=`, `+`, `-`, `@`, a
+/// tab or a line end has a `'` before it, so that no spreadsheet takes it for a formula.
 #[utoipa::path(
     get,
     path = "/api/v1/results",
@@ -121,7 +121,9 @@ pub async fn results(
         Format::Ndjson => Ok(streamed(api, selection, after, "application/x-ndjson", None, |record| {
             serde_json::to_string(record).unwrap_or_default() + "\n"
         })),
-        Format::Csv => Ok(streamed(api, selection, after, "text/csv; charset=utf-8", Some(CSV_HEADER), row)),
+        Format::Csv => {
+            Ok(streamed(api, selection, after, "text/csv; charset=utf-8", Some(csv::HEAD), csv::row))
+        }
     }
 }
 
@@ -213,63 +215,9 @@ fn streamed(
     ([(header::CONTENT_TYPE, content_type)], Body::from_stream(head.chain(lines))).into_response()
 }
 
-const CSV_HEADER: &str = "timestamp,vehicle_id,fault_type,status,score,severity,message_id,original_message_id,\
-    consumer_id,processing_time,model_version,location,advice,features\n";
-
-fn row(record: &Record) -> String {
-    let features = serde_json::to_string(&record.features).unwrap_or_default();
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let mut out = String::new();
-    for (n, cell) in [
-        record.timestamp.clone(),
-        record.vehicle_id.to_string(),
-        record.fault_type.to_string(),
-        record.status.to_string(),
-        record.score.to_string(),
-        text(&record.severity),
-        text(&record.message_id),
-        text(&record.original_message_id),
-        text(&record.consumer_id),
-        record.processing_time.map(|t| t.to_string()).unwrap_or_default(),
-        text(&record.model_version),
-        text(&record.location),
-        text(&record.advice),
-        features,
-    ]
-    .iter()
-    .enumerate()
-    {
-        let comma = if n == 0 { "" } else { "," };
-        let written = if cell.contains([',', '"', '\n', '\r']) {
-            write!(out, "{comma}\"{}\"", cell.replace('"', "\"\""))
-        } else {
-            write!(out, "{comma}{cell}")
-        };
-        debug_assert!(written.is_ok());
-    }
-    out.push('\n');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_row_is_quoted_as_rfc_4180_has_it() {
-        let fields = [
-            ("fault_type", "bearing"),
-            ("timestamp", "2026-01-01T00:00:00Z"),
-            ("status", "fault"),
-            ("score", "0.9"),
-            ("location", "a \"b\", c"),
-        ];
-        let fields = fields.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let vehicle = VehicleId::new("V1").unwrap();
-        let record = Record::of(&fields, Some(&vehicle)).unwrap();
-        assert_eq!(row(&record), "2026-01-01T00:00:00Z,V1,bearing,fault,0.9,,,,,,,\"a \"\"b\"\", c\",,{}\n");
-        assert_eq!(CSV_HEADER.matches(',').count(), row(&record).matches(',').count() - 1);
-    }
 
     #[test]
     fn the_form_follows_accept() {

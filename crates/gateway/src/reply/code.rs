@@ -72,7 +72,7 @@ codes! {
     NotAcceptable NOT_ACCEPTABLE "not_acceptable" "No form that Accept allows is offered here"
         "Accept application/json, application/x-ndjson or text/csv.";
     BodyTimeout REQUEST_TIMEOUT "body_timeout" "The body did not arrive in time"
-        "Send it faster or in smaller pieces; the limit is gateway.body_timeout_s.";
+        "Send it faster or in smaller pieces; the limits are gateway.body_timeout_s and gateway.body_least_bytes_per_s.";
     MissingToken UNAUTHORIZED "missing_token" "A token is needed"
         "Send Authorization: Bearer TOKEN, with an API key of vtox token issue or the access_token of POST /auth/token.";
     InvalidToken UNAUTHORIZED "invalid_token" "The token is not valid"
@@ -89,6 +89,8 @@ codes! {
         "Try again in a moment.";
     Forbidden FORBIDDEN "forbidden" "The token does not allow this"
         "Use a token with the role that this path needs, and a vehicle's key for its own vehicle only.";
+    ForeignOrigin FORBIDDEN "foreign_origin" "Pages of this origin may not do this"
+        "Name the origin in gateway.cors_origins, or open the page from the gateway's own host.";
     SimulatorClosed FORBIDDEN "simulator_closed" "The simulator's path is closed in production"
         "Send to /vehicles/{id}/data with a key.";
     NotFound NOT_FOUND "not_found" "There is no such thing"
@@ -97,12 +99,14 @@ codes! {
         "The Allow header names those it takes.";
     Backlog TOO_MANY_REQUESTS "backlog" "The backlog is at its mark"
         "Send again after Retry-After; more workers shorten it.";
-    RateLimited TOO_MANY_REQUESTS "rate_limited" "Too many messages from this vehicle or key"
-        "Send again after Retry-After; the limits are gateway.rate_per_vehicle and gateway.rate_per_key.";
+    RateLimited TOO_MANY_REQUESTS "rate_limited" "Too many calls from this vehicle, key, user or address"
+        "Send again after Retry-After; the limits are gateway.rate_per_* and, for log-ins, gateway.logins_per_*.";
     Overload SERVICE_UNAVAILABLE "overload" "Too many requests at once"
         "Send again in a moment.";
     Redis SERVICE_UNAVAILABLE "redis" "Redis does not answer, or cannot keep what is promised"
         "Send again in a moment; vtox doctor says what is wrong.";
+    RedisRefuses INTERNAL_SERVER_ERROR "redis_refuses" "Redis refuses what the gateway needs, until its operator mends it"
+        "Tell the operator: vtox doctor says what is wrong, and the log of the gateway what Redis said.";
     OutcomeUnknown SERVICE_UNAVAILABLE "outcome_unknown" "The message may have been accepted"
         "Send it again under the same Idempotency-Key, or boot_id and sequence: it is accepted once.";
     NotSupervised CONFLICT "not_supervised" "VTOX does not supervise this cluster"

@@ -18,6 +18,7 @@ use crate::reply::Refusal;
 #[into_params(parameter_in = Query)]
 pub struct Control {
     /// `start` or `stop`.
+    #[param(inline)]
     action: Action,
 }
 

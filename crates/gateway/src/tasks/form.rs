@@ -101,6 +101,7 @@ impl Body {
     pub fn decode(&self, mut options: Options) -> Result<Form, Refusal> {
         let mut block = match self {
             Self::Json(text) => {
+                input::check_depth(text)?;
                 let body: Task<'_> = serde_json::from_slice(text).map_err(|e| {
                     let code = if e.is_data() { Code::InvalidParameter } else { Code::InvalidJson };
                     Refusal::new(code, format!("the body cannot be read: {e}; send {LIKE}"))
@@ -148,7 +149,7 @@ impl Options {
 pub struct Task<'a> {
     /// The block: rows or columns, as a vehicle sends them.
     #[serde(borrow)]
-    #[schema(value_type = Object, example = json!({"data": [{"Ia": 1.0}, {"Ia": 1.1}], "sampling_rate": 8000}))]
+    #[schema(value_type = Object)]
     sensor_data: &'a RawValue,
     /// One fault type, several with commas between, or `all` (the default).
     fault_type: Option<String>,

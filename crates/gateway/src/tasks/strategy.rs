@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::submit::{refusal_of, unreadable};
 use crate::api::Api;
 use crate::door::body;
+use crate::input;
 use crate::reply::Refusal;
 
 /// How tasks are routed.
@@ -67,6 +68,7 @@ pub async fn show(State(api): State<Arc<Api>>) -> Result<Json<StrategyBody>, Ref
 )]
 pub async fn change(State(api): State<Arc<Api>>, request: Request) -> Result<Json<StrategyBody>, Refusal> {
     let body = body::read(&api, request, MAX_BYTES).await?.bytes;
+    input::check_depth(&body)?;
     let sent = api.coordinators.send(|client, url| client.put(format!("{url}/strategy")).body(body.clone()));
     strategy_of(sent.await?).await
 }

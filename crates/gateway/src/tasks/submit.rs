@@ -29,7 +29,7 @@ use crate::door::body;
 use crate::ingest::off_thread;
 use crate::input;
 use crate::reply::{Code, Refusal};
-use crate::schema::Success;
+use crate::schema::{MessagePack, Success};
 
 /// Time for the answer to come back once the task's own time is over.
 const GRACE: Duration = Duration::from_millis(500);
@@ -54,7 +54,7 @@ pub struct TaskAnswer {
     pub processing_time_ms: f64,
     /// Why each worker was picked; only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Vec<Object>>)]
     pub explain: Option<Value>,
 }
 
@@ -68,7 +68,7 @@ pub struct TaskAnswer {
     tag = "Tasks",
     params(Options),
     request_body(content(
-        (Task = "application/json"), (TaskFile = "multipart/form-data"), (String = "text/csv"), (Vec<u8> = "application/msgpack"),
+        (Task = "application/json"), (TaskFile = "multipart/form-data"), (String = "text/csv"), (MessagePack = "application/msgpack"),
     )),
     responses((status = 200, description = "The verdicts.", body = TaskAnswer)),
 )]

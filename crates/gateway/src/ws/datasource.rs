@@ -100,7 +100,7 @@ impl Unacknowledged {
         let index = self.first_index + self.len() as u64;
         match outcome {
             Ok(id) => self.message_ids.push(id.to_string()),
-            Err(Refusal { code, detail, retry_after_s }) => {
+            Err(Refusal { code, detail, retry_after_s, .. }) => {
                 self.errors.push(AckError { index, code: code.name(), detail, retry_after_s });
             }
         }

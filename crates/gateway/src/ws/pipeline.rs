@@ -134,7 +134,7 @@ async fn read(api: &Arc<Api>, sender: &Principal, frame: Frame) -> Read {
 }
 
 async fn append(api: &Api, sender: &Principal, ready: Ready) -> Outcome {
-    let Ready { vehicle, decoded, key, body } = ready;
-    let incoming = Incoming { sender, vehicle, key, body: &body, traceparent: None };
+    let Ready { vehicle, decoded, key, size } = ready;
+    let incoming = Incoming { sender, vehicle, key, size, traceparent: None };
     Ok(accept(api, incoming, decoded).await?.message_id)
 }

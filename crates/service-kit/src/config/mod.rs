@@ -27,7 +27,7 @@ const COMPATIBLE: &[(&str, &str)] = &[
 ];
 
 /// Variables with our prefix that are no settings.
-const NOT_SETTINGS: &[&str] = &["VTOX_CONFIG", "VTOX_RECORDINGS", "VTOX_TOKEN"];
+const NOT_SETTINGS: &[&str] = &["VTOX_CONFIG", "VTOX_CA_FILE", "VTOX_RECORDINGS", "VTOX_TOKEN"];
 
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +188,35 @@ mod tests {
         assert!(settings.auth.check(settings.mode).is_ok() && settings.auth.check(Mode::Development).is_ok());
         let error = production(&[("VTOX_AUTH__REQUIRED", "false")]).unwrap_err().to_string();
         assert!(error.contains("auth.required is false"), "{error}");
+    }
+
+    #[test]
+    fn production_needs_a_redis_with_a_password() {
+        let check = |mode, url, more: &[(&str, &str)]| {
+            let settings = with(&[&[("VTOX_MODE", mode), ("REDIS_URL", url)], more].concat()).unwrap();
+            settings.redis.check(settings.mode).map_err(|e| e.to_string())
+        };
+        for open in [
+            "",
+            "redis://redis:6379",
+            "redis://vtox-worker@redis:6379",
+            "redis://vtox-worker:@redis:6379",
+            "rediss+sentinel://a:26379,b:26379/main?sentinel_password=x",
+            "redis+unix:///run/redis.sock",
+        ] {
+            let error = check("production", open, &[]).unwrap_err();
+            assert!(error.contains("make-users.sh") && error.contains("redis.allow_no_password"), "{error}");
+            assert_eq!(check("production", open, &[("VTOX_REDIS__ALLOW_NO_PASSWORD", "true")]), Ok(()));
+            assert_eq!(check("development", open, &[]), Ok(()));
+        }
+        for closed in [
+            "redis://vtox-worker:secret@redis:6379/0",
+            "rediss://:secret@redis",
+            "redis+sentinel://u:p@a:26379,b:26379/main",
+            "redis+unix:///run/redis.sock?user=u&pass=p",
+        ] {
+            assert_eq!(check("production", closed, &[]), Ok(()), "{closed}");
+        }
     }
 
     #[test]

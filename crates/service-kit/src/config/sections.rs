@@ -87,6 +87,7 @@ pub struct Redis {
     pub ca_file: PathBuf,
     pub client_cert: PathBuf,
     pub client_key: PathBuf,
+    pub allow_no_password: bool,
     pub durability: Durability,
     pub replicas: u32,
     pub replica_timeout_ms: u64,
@@ -106,6 +107,19 @@ impl Redis {
     /// The URL to connect to.
     pub fn url(&self) -> &str {
         if self.url.is_empty() { Self::DEFAULT_URL } else { &self.url }
+    }
+
+    /// Whether services of a mode may start with this Redis: in production it must ask for a password.
+    pub fn check(&self, mode: Mode) -> Result<(), ConfigError> {
+        if mode != Mode::Production || self.allow_no_password || has_password(self.url()) {
+            return Ok(());
+        }
+        Err(ConfigError::Invalid(
+            "redis.url has no password, and whoever reaches that Redis could do everything; give each service a user of its own \
+             (deploy/redis/make-users.sh writes the URLs), or set redis.allow_no_password = true where only these services \
+             can reach it"
+                .to_owned(),
+        ))
     }
 
     /// Takes the URL from its file, where one is named.
@@ -138,6 +152,15 @@ impl Redis {
     }
 }
 
+/// Whether a URL of Redis has a password: `scheme://[user]:password@host` or `redis+unix:///path?pass=password`.
+fn has_password(url: &str) -> bool {
+    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+    let authority = place.split_once("://").map_or(place, |(_, rest)| rest);
+    let login = authority.rsplit_once('@').and_then(|(login, _)| login.split_once(':'));
+    login.is_some_and(|(_, password)| !password.is_empty())
+        || query.split('&').filter_map(|pair| pair.strip_prefix("pass=")).any(|password| !password.is_empty())
+}
+
 /// Section `cluster`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +184,7 @@ pub struct Gateway {
     pub max_connections: usize,
     pub header_timeout_s: u64,
     pub body_timeout_s: u64,
+    pub body_least_bytes_per_s: usize,
     pub body_limit_bytes: usize,
     pub bodies_limit_bytes: usize,
     pub batch_items: usize,
@@ -170,6 +194,8 @@ pub struct Gateway {
     pub rate_per_vehicle_burst: u32,
     pub rate_per_key: u32,
     pub rate_per_key_burst: u32,
+    pub logins_per_user_per_min: u32,
+    pub logins_per_address_per_min: u32,
     pub backlog_entries: u64,
     pub backlog_age_s: u64,
     pub backlog_memory_share: f64,
