@@ -1,6 +1,7 @@
 //! The fenced commit: results, folded state and cursor in one atomic step, or nothing.
 
-use futures::future::join_all;
+mod apart;
+
 use redis::Script;
 use vtox_connection::ConnectionManager;
 use vtox_protocol::{EntryId, keys};
@@ -91,6 +92,18 @@ pub enum Committed {
 }
 
 impl Operation {
+    fn target(&self) -> usize {
+        match self {
+            Self::Append { target, .. } | Self::Set { target, .. } => *target,
+        }
+    }
+
+    fn fields(&self) -> &[(String, Vec<u8>)] {
+        match self {
+            Self::Append { fields, .. } | Self::Set { fields, .. } => fields,
+        }
+    }
+
     /// Whether a planted bug writes it after the cursor has moved.
     fn is_late(&self) -> bool {
         Bug::CursorBeforeResult.is_planted()
@@ -254,48 +267,6 @@ impl Committer {
             )),
             other => Err(StreamError::Unexpected(other.to_owned())),
         }
-    }
-
-    /// Writes each target by itself, streams before hashes; false when a later writer was there.
-    async fn write_apart(&self, commit: &Commit, term: u64) -> Result<bool> {
-        for kind in [Kind::Stream, Kind::Hash] {
-            let targets = commit.targets.iter().enumerate().filter(|(_, (_, k))| *k == kind);
-            let writes = targets.map(|(index, (key, _))| {
-                let mut call = self.write.prepare_invoke();
-                call.key(key).arg(kind.name()).arg(term);
-                if kind == Kind::Hash {
-                    call.key(keys::writer(key));
-                }
-                for operation in &commit.operations {
-                    match operation {
-                        Operation::Append { target, maxlen, id, fields }
-                            if *target == index + Commit::BEFORE_TARGETS =>
-                        {
-                            let id = id.map_or_else(|| "*".to_owned(), |id| id.to_string());
-                            call.arg(id).arg(*maxlen).arg(2 * fields.len());
-                            fields.iter().for_each(|(name, value)| {
-                                call.arg(name).arg(value.as_slice());
-                            });
-                        }
-                        Operation::Set { target, fields } if *target == index + Commit::BEFORE_TARGETS => {
-                            call.arg("").arg(0).arg(2 * fields.len());
-                            fields.iter().for_each(|(name, value)| {
-                                call.arg(name).arg(value.as_slice());
-                            });
-                        }
-                        _ => {}
-                    }
-                }
-                let mut connection = self.connection.clone();
-                async move { call.invoke_async::<u8>(&mut connection).await }
-            });
-            for written in join_all(writes).await {
-                if written? == 0 {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
     }
 
     /// What a planted bug took out of the step.

@@ -11,7 +11,13 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// Forwards until it is dropped; without anything to forward it only waits.
 pub async fn run(service: &Service) -> anyhow::Result<()> {
-    let topology = topology::current(&service.redis.control).await?;
+    let topology = loop {
+        match topology::load(&service.redis.control).await {
+            Ok(Some(topology)) => break topology,
+            // The other services agree on one when they start.
+            Ok(None) | Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    };
     let redis = &service.settings.redis;
     let confirmation = (redis.durability == Durability::Replicated)
         .then(|| (redis.replicas, Duration::from_millis(redis.replica_timeout_ms)));
