@@ -97,13 +97,13 @@ impl Cluster {
             Ok(Ok(known)) => known.clone(),
             _ => None,
         };
-        Ok(map.ok_or_else(|| io::Error::other("no node of the Redis Cluster answers"))?)
+        map.ok_or_else(|| nobody("no node of the Redis Cluster answers"))
     }
 
     pub(crate) async fn owner(&self, slot: u16, timeout: Duration) -> RedisResult<Address> {
         let map = self.map(timeout).await?;
-        let unowned = || io::Error::other(format!("no node of the Redis Cluster owns slot {slot}"));
-        Ok(map.owner(slot).cloned().ok_or_else(unowned)?)
+        let unowned = || nobody(&format!("no node of the Redis Cluster owns slot {slot}"));
+        map.owner(slot).cloned().ok_or_else(unowned)
     }
 
     /// Whether a node owns a slot, or any slot at all when none is named.
@@ -121,6 +121,11 @@ impl Cluster {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// There is nobody to send to: a refused connection, since nothing was sent.
+pub(crate) fn nobody(why: &str) -> RedisError {
+    io::Error::new(io::ErrorKind::ConnectionRefused, why).into()
 }
 
 struct Witness {

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, nobody};
 use crate::sentinel::Address;
 use crate::slot::{Destination, destination, slot_of};
 use crate::{ConnectionManager, Endpoint};
@@ -73,7 +73,7 @@ impl Routed {
             let mut nodes = self.primaries().await?;
             let answers = nodes.iter_mut().map(|(_, node)| node.req_packed_command(command));
             let mut answers = join_all(answers).await.into_iter().collect::<RedisResult<Vec<_>>>()?;
-            return answers.pop().ok_or_else(|| no_slots());
+            return answers.pop().ok_or_else(|| nobody("no node of the Redis Cluster owns slots"));
         }
         let deadline = Instant::now() + self.response_timeout;
         let mut address = self.owner(destination).await?;
@@ -185,8 +185,4 @@ impl Routed {
             _ => None,
         }
     }
-}
-
-fn no_slots() -> RedisError {
-    std::io::Error::other("no node of the Redis Cluster owns slots").into()
 }

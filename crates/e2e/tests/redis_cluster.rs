@@ -122,7 +122,7 @@ async fn doctor_reports_the_nodes() {
     let (ok, output) = doctor("1");
     assert!(ok, "{output}");
     assert!(output.contains("3 primaries and 3 replicas, all 16384 slots covered"), "{output}");
-    for port in redis.ports()[..3].iter() {
+    for port in &redis.ports()[..3] {
         assert!(output.contains(&format!("127.0.0.1:{port}: 1 replicas follow")), "{output}");
     }
     let (ok, output) = doctor("2");
