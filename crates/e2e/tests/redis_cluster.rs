@@ -9,7 +9,7 @@ use vtox_protocol::FaultType;
 use vtox_protocol::keys::{self, Partition};
 use vtox_test_support::RedisCluster;
 
-const LOAD: Load = Load { vehicles: 30, interval: Duration::from_millis(100) };
+const LOAD: Load = Load { vehicles: 20, interval: Duration::from_millis(200) };
 const PARTITIONS: u16 = 32;
 
 async fn start(durability: &str) -> (Cluster, RedisCluster) {
