@@ -15,8 +15,11 @@ const PARTITIONS: u16 = 32;
 async fn start(durability: &str) -> (Cluster, RedisCluster) {
     let (first, redis) = RedisCluster::start(3, &[]);
     let partitions = PARTITIONS.to_string();
-    let environment =
-        [("VTOX_CLUSTER__PARTITIONS", partitions.as_str()), ("VTOX_REDIS__DURABILITY", durability)];
+    let environment = [
+        ("VTOX_REDIS__EXPERIMENTAL_CLUSTER", "true"),
+        ("VTOX_CLUSTER__PARTITIONS", partitions.as_str()),
+        ("VTOX_REDIS__DURABILITY", durability),
+    ];
     let mut cluster = Cluster::on(first, redis.url(), &environment);
     cluster.add_all(&["all", "all"]).await;
     (cluster, redis)
