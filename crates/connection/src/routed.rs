@@ -158,12 +158,9 @@ impl Routed {
             Ok(_) => return None,
             Err(error) => error.clone(),
         };
-        let kind = match error.kind() {
-            ErrorKind::Server(kind) => kind,
-            _ => {
-                self.cluster.look_again();
-                return None;
-            }
+        let ErrorKind::Server(kind) = error.kind() else {
+            self.cluster.look_again();
+            return None;
         };
         let to = || {
             let (address, _) = error.redirect_node()?;
