@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use vtox_connection::{ConnectionManager, Endpoint};
+use vtox_connection::{ConnectionManager, Endpoint, Node};
 use vtox_registry::Registry;
 use vtox_service_kit::config::{Mode, Settings};
 use vtox_streams::{Durability, Janitor, Replication, topology, views::Views};
@@ -36,6 +36,16 @@ struct Finding {
     level: Level,
     what: String,
     fix: Option<String>,
+}
+
+impl Finding {
+    /// The same of a node of a Redis Cluster; without a name there is only one.
+    fn of(mut self, node: &str) -> Self {
+        if !node.is_empty() {
+            self.what = format!("{node}: {}", self.what);
+        }
+        self
+    }
 }
 
 #[derive(Default)]
@@ -143,7 +153,6 @@ async fn redis(url: Option<&str>, settings: &Settings, findings: &mut Findings) 
             return false;
         }
     };
-    let views = Views::new(connection.clone());
     let version = info.lines().find_map(|l| l.strip_prefix("redis_version:")).unwrap_or("0").to_owned();
     if version.split('.').next().and_then(|v| v.parse::<u32>().ok()).unwrap_or(0) >= 7 {
         findings.ok(format!("Redis {version}"));
@@ -151,8 +160,19 @@ async fn redis(url: Option<&str>, settings: &Settings, findings: &mut Findings) 
         findings.error(format!("Redis {version} is too old"), "use Redis 7.0 or newer");
     }
     access(&endpoint, &connection, settings, findings).await;
-    redis_settings(&views, settings, findings).await;
-    replicas(&connection, &views, settings, findings).await;
+    nodes(&endpoint, settings, findings).await;
+    match connection.primaries().await {
+        Ok(primaries) => {
+            for (name, primary) in primaries {
+                let mut of_node = Findings::default();
+                let views = Views::new(primary.clone());
+                redis_settings(&views, settings, &mut of_node).await;
+                replicas(&primary, &views, settings, &mut of_node).await;
+                findings.0.extend(of_node.0.into_iter().map(|finding| finding.of(&name)));
+            }
+        }
+        Err(error) => findings.error(error.to_string(), "start the nodes of the Redis Cluster"),
+    }
     cluster(&connection, settings, findings).await;
     true
 }
@@ -176,6 +196,39 @@ async fn access(
         );
     } else {
         findings.ok(text);
+    }
+}
+
+/// The nodes of a Redis Cluster, and whether every slot has one.
+async fn nodes(endpoint: &Endpoint, settings: &Settings, findings: &mut Findings) {
+    let (nodes, uncovered) = match endpoint.nodes().await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return,
+        Err(error) => return findings.error(error.to_string(), "start the nodes of the Redis Cluster"),
+    };
+    let name = |node: &Node| format!("{}:{}", node.address.0, node.address.1);
+    let primaries = nodes.iter().filter(|node| !node.slots.is_empty()).count();
+    let replicas = nodes.iter().filter(|node| node.replica_of.is_some()).count();
+    let counted = format!("Redis Cluster of {primaries} primaries and {replicas} replicas");
+    if uncovered == 0 {
+        findings.ok(format!("{counted}, all 16384 slots covered"));
+    } else {
+        findings.error(
+            format!("{counted}, but {uncovered} slots have no node: messages are refused"),
+            "start the nodes that are missing, or redis-cli --cluster fix",
+        );
+    }
+    for node in nodes.iter().filter(|node| node.failed) {
+        findings.warning(
+            format!("{} does not answer the others", name(node)),
+            "start it, or take it out: redis-cli --cluster del-node",
+        );
+    }
+    if settings.redis.durability != Durability::Replicated {
+        findings.warning(
+            "redis.durability is not replicated: when a primary dies, its replica may lack what was accepted",
+            "set redis.durability to replicated, and redis.replicas to the replicas of each primary",
+        );
     }
 }
 

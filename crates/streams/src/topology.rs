@@ -1,6 +1,6 @@
 //! Agreement on partitions and enabled fault types.
 //!
-//! Partitions are fixed when the cluster first starts. The enabled fault types may change while it runs: whoever decides by
+//! Partitions and slot tags are fixed when the cluster first starts. The enabled fault types may change while it runs: whoever decides by
 //! them reads them again each time.
 
 use redis::Script;
@@ -14,13 +14,27 @@ use crate::{Result, StreamError};
 pub async fn agree(connection: &ConnectionManager, wanted: &Topology) -> Result<Topology> {
     // Read first: a full Redis refuses every SETNX, and must not keep out the workers that would drain it.
     if let Some(topology) = load(connection).await? {
-        return Ok(topology);
+        return fitting(connection, topology);
     }
     let text = serde_json::to_string(wanted).map_err(|e| StreamError::Unexpected(e.to_string()))?;
     // Not SET with NX: services may create a topology, and only operators may SET another.
     let _: u8 =
         redis::cmd("SETNX").arg(keys::TOPOLOGY).arg(text).query_async(&mut connection.clone()).await?;
-    load(connection).await?.ok_or_else(|| StreamError::Unexpected("the topology vanished".to_owned()))
+    let topology =
+        load(connection).await?.ok_or_else(|| StreamError::Unexpected("the topology vanished".to_owned()))?;
+    fitting(connection, topology)
+}
+
+/// A Cluster needs results under the tags of their partitions: commits must name keys of one slot only.
+fn fitting(connection: &ConnectionManager, topology: Topology) -> Result<Topology> {
+    if connection.is_cluster() && !topology.forwards() {
+        return Err(StreamError::Refused(format!(
+            "{} has one slot tag, as for a single server; under Redis Cluster set cluster.slot_tags to 0 or at least 2 \
+             and begin with empty nodes",
+            keys::TOPOLOGY
+        )));
+    }
+    Ok(topology)
 }
 
 /// The topology in force, if there is one yet.
