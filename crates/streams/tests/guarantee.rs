@@ -284,6 +284,24 @@ async fn the_first_topology_holds_for_all() {
 }
 
 #[tokio::test]
+async fn who_starts_waits_while_the_primary_waits_for_its_replicas() {
+    let redis = RedisServer::start(&["--min-replicas-to-write", "1"]);
+    let connection = redis.connection().await;
+    let wanted = Topology { partitions: 8, enabled: FaultSet::ALL, slot_tags: 1 };
+    let refused = topology::agree(&connection, &wanted).await;
+    assert!(matches!(&refused, Err(StreamError::Refused(why)) if why.contains("NOREPLICAS")), "{refused:?}");
+    let starting = tokio::spawn({
+        let (connection, wanted) = (connection.clone(), wanted.clone());
+        async move { topology::agree_at_start(&connection, &wanted).await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!starting.is_finished(), "it waits");
+    let _replica = RedisServer::start(&["--replicaof", "127.0.0.1", &redis.port().to_string()]);
+    let agreed = tokio::time::timeout(Duration::from_secs(30), starting).await.unwrap().unwrap().unwrap();
+    assert_eq!(agreed, wanted);
+}
+
+#[tokio::test]
 async fn a_fault_type_is_enabled_from_a_recorded_entry() {
     let c = Cluster::owned_by("t").await;
     let only = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing), slot_tags: 1 };
