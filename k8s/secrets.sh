@@ -24,7 +24,7 @@ mkdir -p "$directory"
 # The users of the services, and two more for replication and the sentinels.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp "$redis/make-users.sh" "$work/"
+cp "$redis/make-users.sh" "$redis/users-cluster.acl" "$work/"
 cat "$redis/users.acl" "$here/components/redis-sentinel/users.acl" >"$work/users.acl"
 sentinels="redis-sentinel-0:26379,redis-sentinel-1:26379,redis-sentinel-2:26379"
 REDIS_SCHEME=${REDIS_SCHEME:-redis+sentinel} \

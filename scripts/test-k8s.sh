@@ -72,7 +72,11 @@ hashes 2
 ! cmp -s "$work/before.toml" "$work/rotated/vtox-worker.toml" || fail "the worker keeps its password"
 "$work/k8s/secrets.sh" --retire "$work/rotated"
 hashes 1
-cmp deploy/redis/redis.conf k8s/components/redis-sentinel/redis.conf
+REDIS_AT=redis.example:6379 REDIS_SCHEME=redis+cluster "$work/k8s/secrets.sh" "$work/of-a-cluster"
+[ "$(grep -c 'cluster|nodes' "$work/of-a-cluster/users.acl")" -eq 6 ] || fail "the services may not ask a Redis Cluster for its nodes"
+
+announce "Redis' settings are those of deploy/redis"
+cmp deploy/redis/redis.conf k8s/components/redis-sentinel/redis.conf || fail "copy the former to the latter"
 
 announce "overlays, and production with each option"
 # variant NAME SED: production with its kustomization changed.
