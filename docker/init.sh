@@ -7,7 +7,10 @@ umask 077
 secrets=/secrets
 kept=$secrets/vtox-cli/redis
 
-if [ ! -e "$kept/users.acl" ]; then
+if [ -e "$kept/users.acl" ]; then
+    # The passwords stay, the rights are those of this version.
+    /usr/local/lib/vtox/make-users.sh --retire "$kept"
+else
     rm -rf "$kept"
     REDIS_AT=${REDIS_AT:-redis:6379} /usr/local/lib/vtox/make-users.sh "$kept"
 fi
