@@ -31,6 +31,7 @@ pub use cluster::Node;
 pub use manager::ConnectionManager;
 use routed::Routed;
 use sentinel::{Address, Sentinels};
+pub use sentinel::{SentinelReport, SentinelView};
 use tls::Tls;
 pub use tls::TlsFiles;
 
@@ -95,6 +96,12 @@ impl Endpoint {
         let Target::Cluster(cluster) = &self.0 else { return Ok(None) };
         let map = cluster.map(CONNECT_TIMEOUT).await.map_err(not_connected)?;
         Ok(Some((map.nodes.clone(), map.uncovered())))
+    }
+
+    /// What each sentinel says of the primary; none without sentinels.
+    pub async fn sentinels(&self) -> Option<Vec<SentinelReport>> {
+        let Target::Sentinels(sentinels) = &self.0 else { return None };
+        Some(sentinels.report().await)
     }
 
     /// Whether connections are encrypted.

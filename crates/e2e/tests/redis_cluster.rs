@@ -1,10 +1,9 @@
 //! On a Redis Cluster of three primaries with a replica each: under load, when a primary dies, when a slot moves.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, assert_exact, eventually, ids, program};
+use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, assert_exact, eventually, ids};
 use vtox_protocol::FaultType;
 use vtox_protocol::keys::{self, Partition};
 use vtox_test_support::RedisCluster;
@@ -107,42 +106,4 @@ async fn slots_move_under_load() {
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     assert_exact("slots moved", &fleet.settle().await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn doctor_reports_the_nodes() {
-    let _one = ONE_AT_A_TIME.lock().await;
-    let (first, mut redis) = RedisCluster::start(3, &[]);
-    let doctor = |replicas: &str| {
-        let output = Command::new(program("vtox"))
-            .args(["doctor", "--redis", &redis.url()])
-            .env("VTOX_REDIS__DURABILITY", "replicated")
-            .env("VTOX_REDIS__REPLICAS", replicas)
-            .output()
-            .unwrap();
-        (output.status.success(), String::from_utf8(output.stdout).unwrap())
-    };
-    let (ok, output) = doctor("1");
-    assert!(ok, "{output}");
-    assert!(output.contains("3 primaries and 3 replicas, all 16384 slots covered"), "{output}");
-    for port in &redis.ports()[..3] {
-        assert!(output.contains(&format!("127.0.0.1:{port}: 1 replicas follow")), "{output}");
-    }
-    let (ok, output) = doctor("2");
-    assert!(!ok && output.contains("1 of 2 replicas follow"), "{output}");
-    redis.nodes.last_mut().unwrap().kill();
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let (ok, output) = {
-        let output = Command::new(program("vtox"))
-            .args(["doctor", "--redis", &redis.url()])
-            .env("VTOX_REDIS__DURABILITY", "replicated")
-            .output()
-            .unwrap();
-        (output.status.success(), String::from_utf8(output.stdout).unwrap())
-    };
-    assert!(
-        !ok && output.contains("does not answer the others") && output.contains("0 of 1 replicas"),
-        "{output}"
-    );
-    drop(first);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use crate::sentinel::Address;
-use crate::slot::SLOTS;
+use crate::slot::{SLOTS, slot_of};
 
 /// A node as the Cluster sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,12 @@ pub struct Node {
 }
 
 impl Node {
+    /// Whether it owns the slot of a key.
+    pub fn owns(&self, key: &str) -> bool {
+        let slot = slot_of(key.as_bytes());
+        self.slots.iter().any(|range| range.contains(&slot))
+    }
+
     /// Reads one line of `CLUSTER NODES`; none where the node cannot be reached yet, or by nobody.
     pub(super) fn read(line: &str, asked: &str) -> Option<Self> {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
