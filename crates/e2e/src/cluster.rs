@@ -49,10 +49,10 @@ impl Process {
         self.child = self.start.spawn(&self.log);
     }
 
-    /// Starts it again where it was, from the binaries of this build.
-    pub fn upgrade(&mut self) {
+    /// Starts it again where it was, from the binaries in `directory`, else those of this build.
+    pub fn restart_from(&mut self, directory: Option<&Path>) {
         let name = self.start.program.file_name().and_then(|n| n.to_str()).expect("a name");
-        self.start.program = program(name);
+        self.start.program = directory.map_or_else(|| program(name), |from| from.join(name));
         self.restart();
     }
 
