@@ -143,12 +143,10 @@ only_gateway_is_published() {
     [ "$(echo "$published" | grep -c .)" -eq 1 ] && [[ $published == *api_gateway* ]]
 }
 
+# Each line of the file: a container's name and the code it ended with.
 all_ended_well() {
-    local id code
-    for id in $(docker ps -aq --filter "label=com.docker.compose.project=$project"); do
-        code=$(docker inspect -f '{{.State.ExitCode}}' "$id")
-        [ "$code" -eq 0 ] || { echo "        $(docker inspect -f '{{.Name}}' "$id") ended with $code"; return 1; }
-    done
+    [ "$(wc -l <"$1")" -eq "$instances" ] || { echo "        $(wc -l <"$1") of $instances containers ended"; return 1; }
+    awk '$2 != 0 { print "        " $1 " ended with " $2; bad = 1 } END { exit bad }' "$1"
 }
 
 echo "== images"
@@ -216,8 +214,15 @@ check "nothing is lost while a worker is killed, paused, cut off, and Redis rest
 check "all $instances containers are healthy again" eventually 60 all_healthy
 
 echo "== down"
-compose stop --timeout 40 >/dev/null 2>&1
-check "every container ended by itself with exit code 0" all_ended_well
+docker events --filter event=die --filter "label=com.docker.compose.project=$project" \
+    --format '{{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}}' >"$work/ended" &
+events=$!
+began=$SECONDS
+compose down >/dev/null 2>&1
+echo "        took $((SECONDS - began)) s"
+sleep 1
+kill "$events"
+check "every container ended by itself with exit code 0" all_ended_well "$work/ended"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
