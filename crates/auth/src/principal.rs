@@ -82,6 +82,11 @@ impl Principal {
         self.credential == ANONYMOUS
     }
 
+    /// Who it is where what there is is shared; none for who may be anybody.
+    pub fn name_for_share(&self) -> Option<String> {
+        (!self.is_anonymous()).then(|| self.credential.clone())
+    }
+
     /// Who it is for what it owns, as the ids of its messages: a vehicle stays itself when its key is changed, and so does a
     /// person with each new token. No two kinds of credentials share one: what comes before the first colon is the kind, and
     /// only the last part is chosen by somebody else.

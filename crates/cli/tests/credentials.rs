@@ -182,3 +182,12 @@ async fn a_person_from_being_added_to_being_removed() {
     shell.says(&["user", "remove", "alice"]);
     assert_eq!(shell.says(&["user", "list", "--json"]), "[]");
 }
+
+#[test]
+fn production_wants_a_password_of_a_redis_of_ones_own() {
+    let shell = Shell::open();
+    let url = shell.redis.url();
+    let output = shell.run(&["up", "--mode", "production", "--redis", &url, "--for", "1", "--data", "d"], "");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("redis.allow_no_password"), "{said}");
+}

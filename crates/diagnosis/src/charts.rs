@@ -21,8 +21,15 @@ pub fn charts(prepared: &Prepared<'_>, fault: FaultType) -> Charts {
             }
         }
         FaultType::Insulation => {
-            waveform(&mut charts, prepared, Quantity::InsulationResistance, "values_resistance");
-            waveform(&mut charts, prepared, Quantity::LeakageCurrent, "values_leakage_current");
+            let mut curves = [
+                (Quantity::InsulationResistance, "values_resistance"),
+                (Quantity::LeakageCurrent, "values_leakage_current"),
+            ];
+            // What was sampled gives the time axis.
+            curves.sort_by_key(|(quantity, _)| prepared.block.channel(*quantity).is_none());
+            for (quantity, key) in curves {
+                waveform(&mut charts, prepared, quantity, key);
+            }
         }
         FaultType::TurnFault | FaultType::Eccentricity | FaultType::BrokenBar => {
             currents(&mut charts, prepared, fault);
@@ -44,13 +51,13 @@ fn currents(charts: &mut Charts, prepared: &Prepared<'_>, fault: FaultType) {
     }
 }
 
-/// Adds a waveform and, with the first one, its time axis. Curves of another length than the first are left out: they
-/// would not fit the axis.
+/// Adds a waveform and, with the first one, its time axis; a reading is the same all along it. Curves of another length than the
+/// first are left out: they would not fit the axis.
 fn waveform(charts: &mut Charts, prepared: &Prepared<'_>, quantity: Quantity, key: &str) {
     let Some(channel) = prepared.block.channel(quantity) else {
         if let Some(value) = prepared.value(quantity) {
-            charts.time_series.entry("time".to_owned()).or_insert_with(|| vec![0.0]);
-            charts.time_series.insert(key.to_owned(), vec![finite(value)]);
+            let length = charts.time_series.entry("time".to_owned()).or_insert_with(|| vec![0.0]).len();
+            charts.time_series.insert(key.to_owned(), vec![finite(value); length]);
         }
         return;
     };

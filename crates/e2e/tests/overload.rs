@@ -1,9 +1,11 @@
 //! Ten times as much as the gateway can take: what it can take it goes on taking, the rest is refused at once, memory stays.
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use reqwest::Client;
 use vtox_e2e::{Cluster, Network, ONE_AT_A_TIME, Proxy, eventually};
 
@@ -27,7 +29,7 @@ impl Tally {
 struct Sender {
     client: Client,
     url: String,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 impl Sender {
@@ -43,11 +45,11 @@ impl Sender {
         counted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// As many clients as there are places, each as fast as it is answered.
-    async fn closed_loop(&self, time: Duration) -> Tally {
+    /// So many clients, each as fast as it is answered, whatever the answer is.
+    async fn closed_loop(&self, clients: usize, time: Duration) -> Tally {
         let tally = Arc::new(Tally::default());
         let until = Instant::now() + time;
-        let clients: Vec<_> = (0..PLACES)
+        let clients: Vec<_> = (0..clients)
             .map(|_| {
                 let (sender, tally) = (self.clone(), tally.clone());
                 tokio::spawn(async move {
@@ -84,12 +86,82 @@ fn resident(pid: u32) -> u64 {
     1024 * line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).expect("kB")
 }
 
+/// Binds a process with all its threads to processors, as taskset names them.
+fn bind(pid: u32, processors: &str) {
+    let bound = Command::new("taskset")
+        .args(["--all-tasks", "--cpu-list", "--pid", processors, &pid.to_string()])
+        .stdout(Stdio::null())
+        .status();
+    assert!(bound.expect("taskset of util-linux").success());
+}
+
+fn body(rows: usize) -> Bytes {
+    let rows: Vec<String> =
+        (0..rows).map(|n| format!("{{\"Ia\":{n}.5,\"Ib\":-{n}.25,\"Ic\":0.{n}}}")).collect();
+    format!("{{\"sensor_data\":{{\"data\":[{}],\"sampling_rate\":1000}}}}", rows.join(",")).into()
+}
+
+/// What is ten times too much.
+enum Flood {
+    /// Ten times the messages per s of the peak, on ever more connections.
+    Messages,
+    /// Ten times the clients that make the peak, each as fast as it is answered. Open loop has no meaning here: ten times the rows
+    /// that fill a processor are more bytes per s than a network brings.
+    Clients,
+}
+
+/// Measures a peak, sends ten times that, and looks whether the gateway goes on as before, and after.
+async fn flood(cluster: &mut Cluster, body: Bytes, flood: Flood) {
+    let gateway = cluster.gateway();
+    eventually(Duration::from_secs(20), "the gateway", async || {
+        reqwest::get(format!("{gateway}/ready")).await.is_ok_and(|a| a.status() == 200)
+    })
+    .await;
+    let sender = Sender {
+        client: Client::builder().timeout(Duration::from_secs(10)).build().unwrap(),
+        url: format!("{gateway}/api/v1/diagnosis-stream/vehicles/V1/data"),
+        body,
+    };
+    let window = Duration::from_secs(5);
+    sender.closed_loop(PLACES, Duration::from_secs(1)).await;
+    let peak = sender.closed_loop(PLACES, window).await.accepted_per_s(window);
+    let pid = cluster.service("gateway").pid();
+    let before = resident(pid);
+    let (tally, least_shed) = match flood {
+        Flood::Messages => {
+            let tally = sender.open_loop(10.0 * peak, window).await;
+            let least = 5 * tally.accepted.load(Ordering::Relaxed);
+            (tally, least)
+        }
+        // Each client that is refused comes again after half a second.
+        Flood::Clients => {
+            (sender.closed_loop(10 * PLACES, window).await, 5 * PLACES as u64 * window.as_secs())
+        }
+    };
+    let (goodput, memory) = (tally.accepted_per_s(window), resident(pid));
+    let shed = tally.shed.load(Ordering::Relaxed);
+    let other = tally.other.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = sender.closed_loop(PLACES, window).await;
+    println!(
+        "peak {peak:.0}/s; at ten times that {goodput:.0}/s accepted, {shed} shed, {other} else, {} -> {} MiB; then {:.0}/s",
+        before >> 20,
+        memory >> 20,
+        after.accepted_per_s(window)
+    );
+    assert!(goodput >= 0.9 * peak, "{goodput} of {peak}");
+    assert!(shed > least_shed, "it was no overload: {shed} shed");
+    assert_eq!(other, 0, "neither accepted nor told to come back");
+    assert!(memory < before + (64 << 20), "{before} -> {memory} bytes");
+    assert!(after.accepted_per_s(window) >= 0.9 * peak, "it recovers");
+    assert_eq!(after.shed.load(Ordering::Relaxed), 0);
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_times_too_much_is_shed_and_the_rest_goes_on() {
+async fn ten_times_too_much_for_a_distant_redis_is_shed_and_the_rest_goes_on() {
     let _one = ONE_AT_A_TIME.lock().await;
     let mut cluster = Cluster::new(&[], &[]);
-    // A Redis that is far away is what limits the gateway, not the processor that the senders need as well.
     let proxy = Proxy::start(cluster.redis.port(), 1).await;
     proxy.set(Network::Delay(20, 0));
     let redis = proxy.url();
@@ -100,39 +172,25 @@ async fn ten_times_too_much_is_shed_and_the_rest_goes_on() {
         ("VTOX_GATEWAY__RATE_PER_VEHICLE", "0"),
     ];
     cluster.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &environment);
-    let gateway = cluster.gateway();
-    eventually(Duration::from_secs(20), "the gateway", async || {
-        reqwest::get(format!("{gateway}/ready")).await.is_ok_and(|a| a.status() == 200)
-    })
-    .await;
-    let rows: Vec<String> = (0..100).map(|n| format!("{{\"Ia\":{n}.5}}")).collect();
-    let body = format!("{{\"sensor_data\":{{\"data\":[{}],\"sampling_rate\":1000}}}}", rows.join(","));
-    let sender = Sender {
-        client: Client::builder().timeout(Duration::from_secs(10)).build().unwrap(),
-        url: format!("{gateway}/api/v1/diagnosis-stream/vehicles/V1/data"),
-        body: body.into_bytes(),
-    };
-    let window = Duration::from_secs(5);
-    sender.closed_loop(Duration::from_secs(1)).await;
-    let peak = sender.closed_loop(window).await.accepted_per_s(window);
-    let pid = cluster.service("gateway").pid();
-    let before = resident(pid);
-    let flood = sender.open_loop(10.0 * peak, window).await;
-    let (goodput, memory) = (flood.accepted_per_s(window), resident(pid));
-    let shed = flood.shed.load(Ordering::Relaxed);
-    let other = flood.other.load(Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let after = sender.closed_loop(window).await;
-    println!(
-        "peak {peak:.0}/s; at ten times that {goodput:.0}/s accepted, {shed} shed, {other} else, {} -> {} MiB; then {:.0}/s",
-        before >> 20,
-        memory >> 20,
-        after.accepted_per_s(window)
-    );
-    assert!(goodput >= 0.9 * peak, "{goodput} of {peak}");
-    assert!(shed > 5 * flood.accepted.load(Ordering::Relaxed), "it was no overload: {shed} shed");
-    assert_eq!(other, 0, "neither accepted nor told to come back");
-    assert!(memory < before + (64 << 20), "{before} -> {memory} bytes");
-    assert!(after.accepted_per_s(window) >= 0.9 * peak, "it recovers");
-    assert_eq!(after.shed.load(Ordering::Relaxed), 0);
+    flood(&mut cluster, body(100), Flood::Messages).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_times_too_much_for_its_processor_is_shed_and_the_rest_goes_on() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    if std::thread::available_parallelism().expect("processors").get() < 2 {
+        println!("skipped: the senders need a processor of their own");
+        return;
+    }
+    let mut cluster = Cluster::new(&[], &[]);
+    let places = PLACES.to_string();
+    let environment =
+        [("VTOX_GATEWAY__MAX_IN_FLIGHT", places.as_str()), ("VTOX_GATEWAY__RATE_PER_VEHICLE", "0")];
+    cluster.add("gateway", "vtox-gateway", "VTOX_GATEWAY__PORT", &environment);
+    bind(cluster.service("gateway").pid(), "0");
+    bind(cluster.redis.pid(), "1");
+    bind(std::process::id(), "1");
+    flood(&mut cluster, body(3_000), Flood::Clients).await;
+    bind(std::process::id(), "0,1");
 }

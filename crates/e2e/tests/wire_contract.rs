@@ -11,7 +11,7 @@
 //! | uploads to /diagnosis/{fault} | `task_forms.rs` |
 //! | /ws/datasource, and dashboards through the gateway | `websockets.rs` |
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -23,8 +23,8 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use vtox_e2e::credentials::{keys, text};
 use vtox_e2e::{Cluster, ONE_AT_A_TIME, eventually, program};
-use vtox_protocol::FaultType;
-use vtox_protocol::codec::encode_json;
+use vtox_protocol::codec::{encode_binary, encode_json};
+use vtox_protocol::{FaultType, SignalBlock};
 use vtox_simulation::{Condition, Motor, OperatingPoint, Sampling, Vehicle};
 
 /// Calls, and what their answers have: the path to a value and its kind. `a/0/b` is in the first of a list.
@@ -86,8 +86,23 @@ const FEATURES: [(&str, &[&str]); 5] = [
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Of these, what is there only where the lines that it needs were found in the signals.
+/// Of these, what is there only where the lines that it needs were found in the signals: of a motor with that fault they are.
 const WHERE_FOUND: [&str; 3] = ["bearing_characteristic_frequency", "static_ecc_ratio", "broken_bar_count"];
+
+/// Curves that dashboards draw: over time, and over frequency.
+type Curves = (&'static [&'static str], &'static [&'static str]);
+
+const CURRENTS: Curves = (
+    &["time", "values_a", "values_b", "values_c"],
+    &["frequency", "amplitude_a", "amplitude_b", "amplitude_c"],
+);
+const CHARTS: [(FaultType, Curves); 5] = [
+    (FaultType::TurnFault, CURRENTS),
+    (FaultType::Insulation, (&["time", "values_resistance", "values_leakage_current"], &[])),
+    (FaultType::Bearing, (&["time", "values_vibration"], &["frequency", "amplitude"])),
+    (FaultType::Eccentricity, CURRENTS),
+    (FaultType::BrokenBar, CURRENTS),
+];
 
 /// The lines of a table: what is looked at, and the names there with their kinds.
 fn lines(table: &str) -> impl Iterator<Item = (&str, Vec<(&str, &str)>)> {
@@ -116,13 +131,17 @@ fn missing(value: &Value, names: &[(&str, &str)]) -> Vec<String> {
     wrong.map(|(name, expected)| format!("{name} is {}, not {expected}", found(name))).collect()
 }
 
-/// A vehicle with a turn fault, as it sends: everything that can be measured.
-fn faulty_block() -> Value {
-    let condition = Condition::faulty(FaultType::TurnFault, 1.0);
+/// What a motor with a fault sends in so many s: everything that can be measured.
+fn block_with(fault: FaultType, seconds: usize) -> SignalBlock {
+    let condition = Condition::faulty(fault, 1.0);
     let motor = Motor::induction_4kw();
     let mut vehicle = Vehicle::new("V".to_owned(), motor, OperatingPoint::default(), condition, 1);
-    let block = vehicle.next_block(&Sampling::new(8_000.0, 8_000).with_voltages(), 0.0);
-    serde_json::from_str(&encode_json(&block)).expect("JSON")
+    vehicle.next_block(&Sampling::new(8_000.0, 8_000 * seconds).with_voltages(), 0.0)
+}
+
+/// A vehicle with a turn fault, as it sends.
+fn faulty_block() -> Value {
+    serde_json::from_str(&encode_json(&block_with(FaultType::TurnFault, 1))).expect("JSON")
 }
 
 /// Adds the operator; the password is read from standard input.
@@ -228,6 +247,48 @@ async fn every_name_is_where_the_contract_has_it() {
     let name: String = redis::from_redis_value(groups[0]["name"].clone()).unwrap();
     assert_eq!(name, "result_aggregation_group");
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_brings_all_its_features_and_curves() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let mut cluster = Cluster::start(&[], &[], &["all"]).await;
+    let client = reqwest::Client::new();
+    for (fault, _) in CHARTS {
+        let url = format!("{}/api/v1/diagnosis-stream/vehicles/{fault}/data", cluster.gateway());
+        let body = encode_binary(&block_with(fault, 8));
+        let sent = client.post(url).header("content-type", "application/msgpack").body(body).send().await;
+        assert_eq!(sent.unwrap().status(), 200);
+    }
+    eventually(Duration::from_secs(60), "all results", async || {
+        cluster.command::<usize>(&["XLEN", "fault_diagnosis_results"]).await == CHARTS.len() * CHARTS.len()
+    })
+    .await;
+    let results: StreamRangeReply = cluster.command(&["XRANGE", "fault_diagnosis_results", "-", "+"]).await;
+    let none = serde_json::Map::new();
+    for (fault, (series, spectrum)) in CHARTS {
+        let own = |r: &&redis::streams::StreamId| {
+            ["vehicle_id", "fault_type"].iter().all(|name| r.get::<String>(name).unwrap() == fault.name())
+        };
+        let result = results.ids.iter().find(own).expect("a result");
+        let json = |name: &str| serde_json::from_str::<Value>(&result.get::<String>(name).unwrap()).unwrap();
+        assert_eq!(result.get::<String>("status").unwrap(), "fault", "{fault}");
+        let (features, charts) = (json("features"), json("charts"));
+        let (_, names) = FEATURES.iter().find(|(f, _)| *f == fault.name()).unwrap();
+        for name in *names {
+            assert!(features[name].is_number(), "{fault}: no {name} in {features}");
+        }
+        for (kind, names) in [("time_series", series), ("frequency_spectrum", spectrum)] {
+            let curves = charts[kind].as_object().unwrap_or(&none);
+            let found: Vec<&str> = curves.keys().map(String::as_str).collect();
+            assert!(
+                found.len() == names.len() && names.iter().all(|name| found.contains(name)),
+                "{fault}: {kind} {found:?}, not {names:?}"
+            );
+            let lengths: BTreeSet<usize> = curves.values().map(|v| v.as_array().unwrap().len()).collect();
+            assert!(lengths.len() <= 1 && !lengths.contains(&0), "{fault} {kind}: {lengths:?} points");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

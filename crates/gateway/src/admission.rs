@@ -53,13 +53,17 @@ pub async fn watch(api: Arc<Api>) -> anyhow::Result<()> {
             () = soft.cancelled() => return Ok(()),
             _ = tick.tick() => {}
         }
-        let admission = look(&api).await.unwrap_or_else(|error| Admission::Unavailable(error.to_string()));
+        // What Redis said is for the log; who calls is told what it means.
+        let (admission, said) = match look(&api).await {
+            Ok(admission) => (admission, None),
+            Err(error) => (Admission::Unavailable(Code::Redis.title().to_owned()), Some(error.to_string())),
+        };
         let before = api.admission.send_replace(admission.clone());
         if before.kind() != admission.kind() {
             match &admission {
                 Admission::Open => tracing::info!("accepting messages"),
                 Admission::Backlog(why) | Admission::Unavailable(why) => {
-                    tracing::warn!(why, "not accepting messages");
+                    tracing::warn!(why, said, "not accepting messages");
                 }
             }
         }

@@ -14,7 +14,7 @@ use vtox_streams::{Durability, Janitor, Publisher, topology};
 
 use crate::admission::Admission;
 use crate::credentials;
-use crate::door::body::Budget;
+use crate::door::body::Memory;
 use crate::door::limits::Buckets;
 use crate::metrics::Metrics;
 use crate::motors::Known;
@@ -52,7 +52,7 @@ pub struct Api {
     /// Which vehicles there are.
     pub index: Index,
     /// Memory that bodies may take.
-    pub bodies: Budget,
+    pub bodies: Memory,
     /// Places for decoding large bodies.
     pub decoders: Arc<Semaphore>,
     /// Places for WebSockets.
@@ -101,7 +101,7 @@ impl Api {
             auth: credentials::open(&service).await?,
             motors: Known::new(Motors::new(redis.control.clone())),
             index: Index::default(),
-            bodies: Budget::new(settings.gateway.bodies_limit_bytes),
+            bodies: Memory::new(settings.gateway.bodies_limit_bytes, settings.gateway.largest_share),
             decoders: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             )),

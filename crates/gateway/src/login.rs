@@ -10,10 +10,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vtox_service_kit::clock;
+use vtox_service_kit::pool::network_of;
 
 use crate::api::Api;
+use crate::door::body;
 use crate::door::session::refusal_of;
-use crate::door::{body, limits};
 use crate::ingest::object;
 use crate::reply::Refusal;
 
@@ -67,7 +68,7 @@ async fn token(State(api): State<Arc<Api>>, request: Request) -> Result<Json<Tok
     let whole = body::read(&api, request, BODY_LIMIT).await?;
     let Credentials { username, password } = object(&whole.bytes, "{\"username\": ..., \"password\": ...}")?;
     if let Some(peer) = peer {
-        api.address_buckets.take(&limits::name_of(peer))?;
+        api.address_buckets.take(&network_of(peer).to_string())?;
     }
     // No name is longer; what is tried must not take memory.
     api.user_buckets.take(&username[..username.floor_char_boundary(MAX_NAME_BYTES)])?;

@@ -42,6 +42,13 @@ impl Refusal {
         Self { code, detail, retry_after_s: code.retry_after_s(), left: None }
     }
 
+    /// A refusal of who has its share already.
+    pub fn share(of: &str) -> Self {
+        let detail =
+            format!("this key or user has its share of the {of}; the share is gateway.largest_share");
+        Self::new(Code::RateLimited, detail).after(1)
+    }
+
     /// The same, with another time to try again.
     pub fn after(self, seconds: u64) -> Self {
         Self { retry_after_s: Some(seconds), ..self }

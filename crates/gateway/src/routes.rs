@@ -43,7 +43,8 @@ pub fn described_tasks() -> OpenApiRouter<Arc<Api>> {
 pub fn routes(api: Arc<Api>) -> anyhow::Result<Router> {
     let settings = &api.service.settings.gateway;
     let within = |routes: OpenApiRouter<Arc<Api>>, places: usize| {
-        routes.layer(middleware::from_fn_with_state(Places::new(places), places::hold))
+        routes
+            .layer(middleware::from_fn_with_state(Places::new(places, settings.largest_share), places::hold))
     };
     let all = within(described(), settings.max_in_flight)
         .merge(within(described_tasks(), settings.max_in_flight))

@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod clock;
 pub mod config;
 pub mod metrics;
+pub mod pool;
 mod server;
 pub mod service;
 pub mod telemetry;

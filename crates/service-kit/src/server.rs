@@ -16,7 +16,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
@@ -24,12 +23,15 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::certificate;
+use crate::pool::{Pool, network_of};
 
 /// What a listener allows.
 #[derive(Debug, Clone)]
 pub struct Listening {
     /// Connections at the same time; more are closed at once.
     pub max_connections: usize,
+    /// What one address may have of them, 0 to 1.
+    pub largest_share: f64,
     /// How long the head of a request, a TLS handshake, and an idle connection may take.
     pub header_timeout: Duration,
     /// Certificate chain and private key, PEM files; none: plain HTTP.
@@ -54,7 +56,7 @@ pub async fn serve(
         None => None,
     };
     let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(listening.max_connections));
+    let places = Pool::new(listening.max_connections, listening.largest_share);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(listening.header_timeout).max_buf_size(MAX_HEAD_BYTES);
     loop {
@@ -70,7 +72,7 @@ pub async fn serve(
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        let Ok(place) = places.take(Some(network_of(peer.ip())), 1) else { continue };
         drop(stream.set_nodelay(true));
         let connection = Connection { peer, router: router.clone(), http: http.clone(), soft: soft.clone() };
         let (tls, limit) = (tls.clone(), listening.header_timeout);

@@ -307,6 +307,7 @@ fn listening(kind: ServiceType, settings: &Settings) -> Listening {
         .then(|| (gateway.tls_certificate.clone(), gateway.tls_key.clone()));
     Listening {
         max_connections: gateway.max_connections,
+        largest_share: if kind == ServiceType::ApiGateway { gateway.largest_share } else { 1.0 },
         header_timeout: Duration::from_secs(gateway.header_timeout_s),
         tls,
     }

@@ -86,7 +86,10 @@ pub async fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<Ex
             let always = settings.redis.durability == Durability::Always;
             Some(PrivateRedis::start(&data, always, users).await?)
         }
-        _ => None,
+        _ => {
+            settings.redis.check(settings.mode)?;
+            None
+        }
     };
     let url = redis.as_ref().map_or_else(|| Ok(settings.redis.url.clone()), PrivateRedis::url)?;
     let plan = Plan {

@@ -8,39 +8,36 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use futures::FutureExt;
 use http_body_util::BodyExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use vtox_auth::Principal;
+use vtox_service_kit::pool::{Full, Pool, Taken};
 
 use super::places::Place;
 use crate::api::Api;
 use crate::reply::{Code, Refusal};
 
-/// Memory that bodies may take, counted in pieces.
-#[derive(Clone)]
-pub struct Budget(Arc<Semaphore>);
+/// Memory that bodies may take, bytes.
+pub type Memory = Pool<String>;
 
-/// Bytes of a piece.
-const PIECE: usize = 4 << 10;
-
-impl Budget {
-    /// Of so many bytes.
-    pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.div_ceil(PIECE))))
-    }
-
-    /// Takes so many of them until the permit is dropped.
-    pub fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.0.clone().try_acquire_many_owned(bytes.div_ceil(PIECE) as u32).map_err(|_| {
+fn no_memory(full: Full) -> Refusal {
+    match full {
+        Full::All => {
             Refusal::new(Code::Overload, "the bodies of other requests take all the memory there is for them")
-        })
+        }
+        Full::Share => Refusal::share("memory for bodies"),
     }
+}
+
+/// Takes the memory of a body of so many bytes.
+pub fn take(memory: &Memory, sender: &Principal, bytes: usize) -> Result<Taken<String>, Refusal> {
+    memory.take(sender.name_for_share(), bytes).map_err(no_memory)
 }
 
 /// A whole body. What it takes of the budget is given back when it is dropped.
 pub struct Whole {
     /// The bytes.
     pub bytes: Bytes,
-    _taken: Option<OwnedSemaphorePermit>,
+    _taken: Taken<String>,
 }
 
 /// Reads a body of at most `limit` bytes.
@@ -61,7 +58,9 @@ pub async fn read(api: &Api, request: Request, limit: usize) -> Result<Whole, Re
     let deadline = Duration::from_secs(settings.body_timeout_s);
     let place = request.extensions().get::<Place>().cloned();
     let pace = Pace::new(settings.body_least_bytes_per_s);
-    let collect = collect(&api.bodies, request.into_body(), declared.unwrap_or(0), limit, pace);
+    let sender = request.extensions().get::<Principal>().and_then(Principal::name_for_share);
+    let memory = api.bodies.take(sender, 0).map_err(no_memory)?;
+    let collect = collect(memory, request.into_body(), declared.unwrap_or(0), limit, pace);
     match tokio::time::timeout(deadline, collect).await {
         Ok(Ok(Some(whole))) => {
             if let Some(place) = place {
@@ -126,13 +125,12 @@ impl Pace {
 
 /// None: the body is over the limit.
 async fn collect(
-    budget: &Budget,
+    mut memory: Taken<String>,
     mut body: Body,
     expected: usize,
     limit: usize,
     mut pace: Pace,
 ) -> Result<Option<Whole>, Refusal> {
-    let mut taken: Option<OwnedSemaphorePermit> = None;
     let mut bytes = Vec::new();
     while let Some(data) = pace.next(&mut body).await? {
         if bytes.len() + data.len() > limit {
@@ -143,16 +141,12 @@ async fn collect(
         if wanted > bytes.capacity() {
             let capacity = if bytes.is_empty() { expected.min(1 << 20) } else { 2 * bytes.capacity() };
             let capacity = capacity.clamp(wanted, limit.max(wanted));
-            let more = budget.take(capacity - bytes.capacity())?;
-            match &mut taken {
-                Some(taken) => taken.merge(more),
-                None => taken = Some(more),
-            }
+            memory.more(capacity - bytes.capacity()).map_err(no_memory)?;
             bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(&data);
     }
-    Ok(Some(Whole { bytes: bytes.into(), _taken: taken }))
+    Ok(Some(Whole { bytes: bytes.into(), _taken: memory }))
 }
 
 impl FromRequest<Arc<Api>> for Whole {

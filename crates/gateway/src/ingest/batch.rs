@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,6 +21,7 @@ use super::{
 use super::{open, traceparent};
 use crate::api::Api;
 use crate::door::body;
+use crate::door::limits::Left;
 use crate::input;
 use crate::reply::{Code, Refusal};
 use crate::schema::MessagePack;
@@ -122,7 +124,8 @@ enum ItemStatus {
 ///
 /// One JSON object per line (`application/x-ndjson`), or the same fields as MessagePack maps one after the other with the binary
 /// form in `block` (`application/msgpack`). Each message has an answer of its own. The messages of a vehicle are appended in
-/// their order: after one that may be sent again, the rest of that vehicle are not accepted either.
+/// their order: after one that may be sent again, the rest of that vehicle are not accepted either. `RateLimit` says what is left
+/// to the vehicle that has least.
 #[utoipa::path(
     post,
     path = "/api/v1/messages",
@@ -134,7 +137,7 @@ pub async fn send_batch(
     State(api): State<Arc<Api>>,
     Extension(sender): Extension<Principal>,
     request: Request,
-) -> Result<Json<BatchAnswer>, Refusal> {
+) -> Result<Response, Refusal> {
     open(&api)?;
     let binary = is_binary(request.headers())?;
     let trace = traceparent(request.headers());
@@ -147,11 +150,14 @@ pub async fn send_batch(
 
     let mut items: Vec<Option<ItemAnswer>> = vec![None; read.len()];
     let mut by_vehicle: BTreeMap<VehicleId, Vec<(usize, Ready)>> = BTreeMap::new();
+    let mut least: Option<Left> = None;
     for (index, ready) in read.into_iter().enumerate() {
         let checked = ready.and_then(|ready| {
             may_send(&sender, &ready.vehicle)?;
-            api.vehicle_buckets.take(ready.vehicle.as_str())?;
-            Ok(ready)
+            let left = api.vehicle_buckets.take(ready.vehicle.as_str());
+            let bucket = left.as_ref().map_or_else(|refusal| refusal.left.clone(), Clone::clone);
+            least = [least.take(), bucket].into_iter().flatten().min_by_key(|left| left.remaining);
+            left.map(|_| ready)
         });
         match checked {
             Ok(ready) => by_vehicle.entry(ready.vehicle.clone()).or_default().push((index, ready)),
@@ -168,7 +174,11 @@ pub async fn send_batch(
         let index = answer.index;
         items[index] = Some(answer);
     }
-    Ok(Json(summed(&api, items.into_iter().flatten().collect())))
+    let mut response = Json(summed(&api, items.into_iter().flatten().collect())).into_response();
+    if let Some(least) = least {
+        least.add_to(&mut response);
+    }
+    Ok(response)
 }
 
 /// A message that can be appended.

@@ -8,7 +8,7 @@ use crate::door::access::Access;
 
 /// Adds the headers to the answers of an operation.
 pub fn add(path: &str, operation: &mut Operation, access: Access) {
-    let sends = path.ends_with("/data");
+    let sends = path.ends_with("/data") || path == "/api/v1/messages";
     let has_bucket = !access.is_open() || sends;
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };

@@ -15,6 +15,9 @@ use crate::reply::{Code, Detail, Problem, is_seeds_path};
 pub fn add(method: &Method, path: &str, operation: &mut Operation, access: Access) {
     let mut codes = at_the_door(method, path, operation, access);
     codes.extend(of_the_handler(method, path));
+    if codes.contains(&Code::Redis) {
+        codes.push(Code::RedisRefuses);
+    }
     let mut statuses: Vec<u16> = codes.iter().map(|code| code.status().as_u16()).collect();
     statuses.sort_unstable();
     statuses.dedup();
@@ -63,7 +66,7 @@ fn of_the_handler(method: &Method, path: &str) -> &'static [Code] {
     use Code::*;
     let path = path.strip_prefix("/api/v1/diagnosis-stream").unwrap_or(path);
     match (method.as_str(), path) {
-        ("POST", "/auth/token") => &[InvalidJson, WrongCredentials, LoginUnavailable, LoginBusy],
+        ("POST", "/auth/token") => &[InvalidJson, WrongCredentials, LoginUnavailable, LoginBusy, RateLimited],
 
         ("POST", "/vehicles/{vehicle_id}/data" | "/simulator/vehicles/{vehicle_id}/data") => MESSAGE,
         ("POST", "/api/v1/messages") => {
@@ -148,11 +151,12 @@ fn example(code: Code, seeds: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{openapi, routes};
+    use crate::{login, openapi, routes};
 
     #[test]
     fn every_kind_of_refusal_is_in_the_document() {
-        let (_, mut document) = routes::described().merge(routes::described_tasks()).split_for_parts();
+        let all = routes::described().merge(routes::described_tasks()).merge(login::routes());
+        let (_, mut document) = all.split_for_parts();
         openapi::complete(&mut document);
         let text = document.to_json().unwrap();
         // These belong to no operation.

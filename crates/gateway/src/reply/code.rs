@@ -54,7 +54,7 @@ codes! {
         "Use 1 to 255 visible ASCII characters.";
     IdempotencyKeyReused UNPROCESSABLE_ENTITY "idempotency_key_reused"
         "Another message was accepted under this Idempotency-Key, or boot id and sequence"
-        "Give each message a key of its own; send the same bytes when sending again.";
+        "Give each message a key of its own; send the same content when sending again.";
     AnotherSender CONFLICT "another_sender" "The message was accepted from another sender"
         "Only the sender of a message may send it again.";
     InvalidMotor UNPROCESSABLE_ENTITY "invalid_motor" "The motor profile cannot be taken"
@@ -100,7 +100,7 @@ codes! {
     Backlog TOO_MANY_REQUESTS "backlog" "The backlog is at its mark"
         "Send again after Retry-After; more workers shorten it.";
     RateLimited TOO_MANY_REQUESTS "rate_limited" "Too many calls from this vehicle, key, user or address"
-        "Send again after Retry-After; the limits are gateway.rate_per_* and, for log-ins, gateway.logins_per_*.";
+        "Send again after Retry-After; the limits are gateway.rate_per_*, gateway.largest_share and, for log-ins, gateway.logins_per_*.";
     Overload SERVICE_UNAVAILABLE "overload" "Too many requests at once"
         "Send again in a moment.";
     Redis SERVICE_UNAVAILABLE "redis" "Redis does not answer, or cannot keep what is promised"

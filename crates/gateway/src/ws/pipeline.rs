@@ -9,11 +9,13 @@ use axum::body::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use vtox_auth::Principal;
 use vtox_protocol::{MessageId, VehicleId};
+use vtox_service_kit::pool::Taken;
 
 use crate::api::Api;
+use crate::door::body;
 use crate::ingest::{Incoming, Ready, accept, may_send, off_thread, open, read_line, read_packed};
 use crate::reply::{Code, Refusal};
 
@@ -29,7 +31,7 @@ pub enum Frame {
 pub type Outcome = Result<MessageId, Refusal>;
 
 /// A frame that was read, and the memory it takes.
-type Read = Result<(Ready, OwnedSemaphorePermit), Refusal>;
+type Read = Result<(Ready, Taken<String>), Refusal>;
 
 /// Frames under way.
 pub struct Pipeline {
@@ -121,7 +123,7 @@ async fn read(api: &Arc<Api>, sender: &Principal, frame: Frame) -> Read {
     open(api)?;
     let (Frame::Text(bytes) | Frame::Binary(bytes)) = &frame;
     let size = bytes.len();
-    let taken = api.bodies.take(size)?;
+    let taken = body::take(&api.bodies, sender, size)?;
     let topology = api.topology();
     let work = move || match frame {
         Frame::Text(text) => read_line(&text, &topology),

@@ -197,6 +197,7 @@ pub struct Gateway {
     pub batch_items: usize,
     pub batch_limit_bytes: usize,
     pub max_in_flight: usize,
+    pub largest_share: f64,
     pub rate_per_vehicle: u32,
     pub rate_per_vehicle_burst: u32,
     pub rate_per_key: u32,
@@ -389,11 +390,17 @@ impl Settings {
         check(self.gateway.body_limit_bytes >= 1024, "gateway.body_limit_bytes is below 1024")?;
         check(
             self.gateway.batch_limit_bytes >= self.gateway.body_limit_bytes
-                && self.gateway.bodies_limit_bytes >= self.gateway.batch_limit_bytes,
-            "gateway.bodies_limit_bytes must be at least gateway.batch_limit_bytes, and that at least gateway.body_limit_bytes",
+                && self.gateway.bodies_limit_bytes as f64 * self.gateway.largest_share
+                    >= self.gateway.batch_limit_bytes as f64,
+            "gateway.bodies_limit_bytes times gateway.largest_share must be at least gateway.batch_limit_bytes, and that at \
+             least gateway.body_limit_bytes",
         )?;
         check(self.gateway.batch_items > 0, "gateway.batch_items is 0; at least 1")?;
         check(self.gateway.max_in_flight > 0, "gateway.max_in_flight is 0; at least 1")?;
+        check(
+            self.gateway.largest_share > 0.0 && self.gateway.largest_share <= 1.0,
+            "gateway.largest_share must be above 0 and at most 1",
+        )?;
         check(
             self.gateway.ws_max_connections > 0 && self.gateway.ws_in_flight > 0,
             "gateway.ws_max_connections and gateway.ws_in_flight must be at least 1",
