@@ -25,5 +25,5 @@ for target in "${targets[@]}"; do
     printf '\n== %s for %s s\n' "$target" "$seconds"
     mkdir -p "fuzz/corpus/$target"
     cargo fuzz run --sanitizer none --target-dir "$build" "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-        -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+        -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1
 done

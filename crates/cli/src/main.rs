@@ -26,7 +26,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use vtox_diagnosis::Thresholds;
-use vtox_service_kit::config::{self, Settings};
+use vtox_service_kit::config::{self, ConfigError, Settings};
+use vtox_service_kit::service::BAD_SETTINGS;
 
 use crate::output::outln;
 
@@ -87,7 +88,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("vtox: {error:#}");
-            ExitCode::FAILURE
+            let settings = error.chain().any(<dyn std::error::Error>::is::<ConfigError>);
+            if settings { ExitCode::from(BAD_SETTINGS) } else { ExitCode::FAILURE }
         }
     }
 }

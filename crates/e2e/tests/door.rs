@@ -120,13 +120,26 @@ async fn a_batch_has_an_answer_for_each_message() {
     assert_eq!((status, &answer["accepted"]), (200, &json!(2)), "{answer}");
     let (status, answer) = send("application/msgpack", None, item[..20].to_vec()).await;
     assert_eq!((status, &answer["code"]), (400, &json!("undecodable_block")));
+    // The name of a batch names its messages.
+    let named = async |key: &str| {
+        let request = client.post(format!("{gateway}/api/v1/messages")).header("Idempotency-Key", key);
+        let mut unnamed = block();
+        unnamed["vehicle_id"] = "V4".into();
+        let lines = format!("{}\n{unnamed}", line("V4", "own"));
+        json(request.header("content-type", "application/x-ndjson").body(lines).send().await.unwrap()).await
+    };
+    let (first, again, other) = (named("b1").await, named("b1").await, named("b2").await);
+    let ids = |answer: &(u16, Value)| [0, 1].map(|n| answer.1["items"][n]["message_id"].clone());
+    assert_eq!((&first.1["accepted"], &again.1["repeated"]), (&json!(2), &json!(2)), "{again:?}");
+    assert_eq!(ids(&first), ids(&again));
+    assert_eq!((&other.1["accepted"], &other.1["repeated"]), (&json!(1), &json!(1)), "{other:?}");
     let many = vec![line("V1", "z"); 7].join("\n").into_bytes();
     let (status, answer) = send("application/x-ndjson", None, many).await;
     assert_eq!((status, &answer["code"]), (422, &json!("too_many_items")));
     let (status, answer) = send("text/csv", None, b"x".to_vec()).await;
     assert_eq!((status, &answer["code"]), (415, &json!("unsupported_media_type")));
     let length: u64 = cluster.command(&["XLEN", RAW]).await;
-    assert_eq!(length, 5);
+    assert_eq!(length, 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -364,6 +377,66 @@ async fn those_who_dawdle_keep_nobody_out() {
     .await;
     let length: u64 = cluster.command(&["XLEN", RAW]).await;
     assert_eq!(length, sent);
+}
+
+/// A WebSocket to a data source that has sent so many bytes of a frame that never ends.
+fn unfinished_frame(address: &str, bytes: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = "GET /ws/datasource HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    // Final binary frame of 8,000,000 bytes, masked.
+    let mut frame = vec![0x82, 0xFF, 0, 0, 0, 0, 0, 0x7A, 0x12, 0x00, 0, 0, 0, 0];
+    frame.resize(frame.len() + bytes, 0);
+    drop(stream.write_all(&frame));
+    stream
+}
+
+/// Whether the other end has closed, or closes within a second.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut rest = Vec::new();
+    !matches!(stream.read_to_end(&mut rest), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_do_not_end_take_no_more_than_bodies_may() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let limits = [("VTOX_GATEWAY__BODIES_LIMIT_BYTES", "33554432"), ("VTOX_GATEWAY__LARGEST_SHARE", "1")];
+    let (_cluster, gateway) = gateway(&limits).await;
+    let address = gateway.trim_start_matches("http://").to_owned();
+    let mut held: Vec<TcpStream> = (0..8).map(|_| unfinished_frame(&address, 7 << 20)).collect();
+    let closed = held.iter_mut().map(is_closed).filter(|closed| *closed).count();
+    assert!((4..8).contains(&closed), "{closed} of 8 times 7 MiB do not fit into 32 MiB");
+    drop(held);
+    eventually(Duration::from_secs(5), "memory again", async || {
+        let body = vec![b' '; 8 << 20];
+        let url = format!("{gateway}{PREFIX}/vehicles/W/data");
+        let sent = Client::new().post(url).header("content-type", "application/json").body(body).send().await;
+        sent.is_ok_and(|answer| answer.status() == 400)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_an_answer_is_let_go() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let (_cluster, gateway) = gateway(&[("VTOX_GATEWAY__HEADER_TIMEOUT_S", "2")]).await;
+    let path = "/docs/swagger-ui-bundle.js";
+    let size = reqwest::get(format!("{gateway}{path}")).await.unwrap().bytes().await.unwrap().len();
+    let mut stream = TcpStream::connect(gateway.trim_start_matches("http://")).unwrap();
+    let times = (40 << 20) / size;
+    let requests = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(times);
+    stream.write_all(requests.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_secs(5));
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut answers = Vec::new();
+    // Reset is as good as closed.
+    drop(stream.read_to_end(&mut answers));
+    assert!(answers.len() < times * size, "{} bytes were kept for it", answers.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

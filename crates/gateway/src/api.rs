@@ -16,6 +16,7 @@ use crate::admission::Admission;
 use crate::credentials;
 use crate::door::body::Memory;
 use crate::door::limits::Buckets;
+use crate::door::places::Places;
 use crate::metrics::Metrics;
 use crate::motors::Known;
 use crate::queries::Index;
@@ -55,8 +56,9 @@ pub struct Api {
     pub bodies: Memory,
     /// Places for decoding large bodies.
     pub decoders: Arc<Semaphore>,
-    /// Places for WebSockets.
-    pub sockets: Arc<Semaphore>,
+    /// Places for dashboards, and for data sources.
+    pub dashboards: Places,
+    pub sources: Places,
     /// How often a vehicle may send.
     pub vehicle_buckets: Buckets,
     /// How often a key or user may call.
@@ -105,7 +107,8 @@ impl Api {
             decoders: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             )),
-            sockets: Arc::new(Semaphore::new(settings.gateway.ws_max_connections)),
+            dashboards: Places::new(settings.gateway.ws_max_connections, settings.gateway.largest_share),
+            sources: Places::new(settings.gateway.ws_max_connections, settings.gateway.largest_share),
             vehicle_buckets: Buckets::new(
                 "vehicle",
                 settings.gateway.rate_per_vehicle,

@@ -163,6 +163,7 @@ async fn put_motor(
 ) -> Result<Json<Answer<MotorAnswer>>, Refusal> {
     let vehicle = input::vehicle(path)?;
     let motor: VehicleMotor = profile_in(&api, request).await?;
+    says_something(motor.model.is_some(), &motor.profile)?;
     motor.profile.check().map_err(|e| Refusal::new(Code::InvalidMotor, e))?;
     api.motors.refresh().await?;
     if let Some(model) = &motor.model
@@ -263,6 +264,7 @@ async fn put_model(
 ) -> Result<Json<Answer<MotorProfile>>, Refusal> {
     let model = model_of(path)?;
     let profile: MotorProfile = profile_in(&api, request).await?;
+    says_something(false, &profile)?;
     profile.check().map_err(|e| Refusal::new(Code::InvalidMotor, e))?;
     api.motors.store.set_model(&model, &profile).await?;
     api.motors.refresh().await?;
@@ -300,6 +302,14 @@ async fn delete_model(
 )]
 async fn list_bearings() -> Json<Answer<BTreeMap<String, BearingGeometry>>> {
     Json(Answer::of(bearings::all().collect()))
+}
+
+/// What says nothing would forget what is known.
+fn says_something(has_model: bool, profile: &MotorProfile) -> Result<(), Refusal> {
+    if has_model || *profile != MotorProfile::default() {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::InvalidMotor, "it says nothing of the motor; DELETE forgets what is known of it"))
 }
 
 async fn profile_in<T: serde::de::DeserializeOwned>(api: &Api, request: Request) -> Result<T, Refusal> {

@@ -26,6 +26,8 @@ pub struct Refusal {
     pub retry_after_s: Option<u64>,
     /// The bucket that is empty.
     pub left: Option<Left>,
+    /// Whether it is for a share that is used up.
+    pub share: bool,
 }
 
 /// Longest detail, bytes: errors of parsers quote what they read, which may be as long as a body.
@@ -39,14 +41,14 @@ impl Refusal {
             detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
             detail.push_str("...");
         }
-        Self { code, detail, retry_after_s: code.retry_after_s(), left: None }
+        Self { code, detail, retry_after_s: code.retry_after_s(), left: None, share: false }
     }
 
     /// A refusal of who has its share already.
     pub fn share(of: &str) -> Self {
         let detail =
             format!("this key or user has its share of the {of}; the share is gateway.largest_share");
-        Self::new(Code::RateLimited, detail).after(1)
+        Self { share: true, ..Self::new(Code::RateLimited, detail).after(1) }
     }
 
     /// The same, with another time to try again.

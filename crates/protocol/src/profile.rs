@@ -150,7 +150,7 @@ pub struct BearingGeometry {
 
 /// A bearing as it is written. The dimensions in the order of [`BearingGeometry`], for codecs without names.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a bearing: its dimensions, or {\"designation\": \"6205\"}")]
 struct WrittenBearing {
     #[serde(default)]
     elements: Option<u8>,

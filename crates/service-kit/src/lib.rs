@@ -9,6 +9,7 @@ mod server;
 pub mod service;
 pub mod telemetry;
 pub mod trace;
+pub mod wire;
 
 mod connections;
 mod healthcheck;

@@ -95,8 +95,9 @@ impl<K: Eq + Hash + Clone> Taken<K> {
     }
 }
 
-impl<K: Eq + Hash> Drop for Taken<K> {
-    fn drop(&mut self) {
+impl<K: Eq + Hash> Taken<K> {
+    /// Gives back all that was taken; more can be taken again.
+    pub fn give_back(&mut self) {
         let mut state = self.pool.state();
         state.free += self.amount;
         if let Some(who) = &self.who
@@ -107,6 +108,13 @@ impl<K: Eq + Hash> Drop for Taken<K> {
                 state.taken.remove(who);
             }
         }
+        self.amount = 0;
+    }
+}
+
+impl<K: Eq + Hash> Drop for Taken<K> {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

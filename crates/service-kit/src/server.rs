@@ -24,6 +24,7 @@ use tower::ServiceExt;
 
 use crate::certificate;
 use crate::pool::{Pool, network_of};
+use crate::wire::{Meter, Wire};
 
 /// What a listener allows.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ pub struct Listening {
     pub max_connections: usize,
     /// What one address may have of them, 0 to 1.
     pub largest_share: f64,
-    /// How long the head of a request, a TLS handshake, and an idle connection may take.
+    /// How long the head of a request, a TLS handshake, and an idle connection may take, and the other end take nothing of an answer.
     pub header_timeout: Duration,
     /// Certificate chain and private key, PEM files; none: plain HTTP.
     pub tls: Option<(String, String)>,
@@ -74,8 +75,11 @@ pub async fn serve(
         };
         let Ok(place) = places.take(Some(network_of(peer.ip())), 1) else { continue };
         drop(stream.set_nodelay(true));
-        let connection = Connection { peer, router: router.clone(), http: http.clone(), soft: soft.clone() };
+        let meter = Meter::default();
         let (tls, limit) = (tls.clone(), listening.header_timeout);
+        let stream = Wire::new(stream, limit, meter.clone());
+        let connection =
+            Connection { peer, meter, router: router.clone(), http: http.clone(), soft: soft.clone() };
         connections.spawn(async move {
             let _place = place;
             match tls {
@@ -95,9 +99,9 @@ pub async fn serve(
 
 async fn shaken(
     config: &RwLock<Arc<ServerConfig>>,
-    stream: TcpStream,
+    stream: Wire<TcpStream>,
     limit: Duration,
-) -> anyhow::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+) -> anyhow::Result<tokio_rustls::server::TlsStream<Wire<TcpStream>>> {
     let config = config.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let shaken = tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
     shaken.context("it took too long")?.context("the client does not speak our TLS")
@@ -105,6 +109,7 @@ async fn shaken(
 
 struct Connection {
     peer: SocketAddr,
+    meter: Meter,
     router: Router,
     http: http1::Builder,
     soft: CancellationToken,
@@ -112,10 +117,11 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let peer = self.peer;
+        let (peer, meter) = (self.peer, self.meter);
         let service = self.router.map_request(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(meter.clone());
             request
         });
         let service = TowerToHyperService::new(service);

@@ -24,7 +24,7 @@ use crate::server::{self, Listening};
 use crate::{Connections, Lifecycle, Member, VERSION, clock, metrics, telemetry};
 
 /// Exit code for settings that cannot be used (EX_USAGE of sysexits).
-const BAD_SETTINGS: u8 = 64;
+pub const BAD_SETTINGS: u8 = 64;
 
 #[derive(Parser)]
 #[command(version, about)]

@@ -35,7 +35,7 @@ pub fn start(settings: &Telemetry, service: &'static str) -> anyhow::Result<Tele
         .with_target(false);
     let lines = match settings.log_format {
         LogFormat::Human => format.boxed(),
-        LogFormat::Json => format.json().flatten_event(true).boxed(),
+        LogFormat::Json => format.json().flatten_event(true).with_target(true).boxed(),
     };
     let provider = (!settings.otlp_endpoint.is_empty()).then(|| traces(settings, service)).transpose()?;
     let traces = provider.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer(service)));

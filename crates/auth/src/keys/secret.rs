@@ -13,6 +13,9 @@ const WELL_KNOWN: &[&str] = &[
     "your-super-secret-jwt-token-with-at-least-32-characters-long",
     "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
 ];
+/// What secrets are not made of, but examples are.
+const WORDS: &[&str] =
+    &["secret", "password", "changeme", "change-me", "change_me", "example", "your-", "your_"];
 /// Shortest shared secret, bytes: what HMAC-SHA-256 needs.
 const SHORTEST_SECRET: usize = 32;
 /// Fewest different bytes. 32 random hexadecimal digits have fewer once in 15,000 times, what `keygen` makes practically never.
@@ -29,11 +32,17 @@ pub fn flaw(secret: &[u8]) -> Option<String> {
         Some("the secret repeats itself".to_owned())
     } else if counts(secret) {
         Some("the secret follows the order of the alphabet or of the digits".to_owned())
-    } else if WELL_KNOWN.iter().any(|known| known.as_bytes() == secret) {
+    } else if WELL_KNOWN.iter().any(|known| known.as_bytes() == secret) || says_what_it_is(secret) {
         Some("the secret is an example that everybody knows".to_owned())
     } else {
         None
     }
+}
+
+/// Whether it has a word that says it is one to be replaced.
+fn says_what_it_is(secret: &[u8]) -> bool {
+    let lower = secret.to_ascii_lowercase();
+    WORDS.iter().any(|word| lower.windows(word.len()).any(|part| part == word.as_bytes()))
 }
 
 /// Whether more than a third of its triples were there before; of random hexadecimal digits one in a hundred was.
@@ -66,6 +75,8 @@ mod tests {
             ("abcdefghijklmnopqrstuvwxyz0123456789", "order"),
             ("aaaaaaaaaaaaaaaabcdefghijklmnopqrst", "repeats"),
             ("your-secret-key-change-in-production", "everybody knows"),
+            ("your-256-bit-secret-your-secret-key-here", "everybody knows"),
+            ("my_JWT_Password_4_production_only_2026", "everybody knows"),
             ("short", "5 bytes"),
         ] {
             let flaw = flaw(secret.as_bytes()).unwrap_or_default();

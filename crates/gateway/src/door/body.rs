@@ -33,6 +33,9 @@ pub fn take(memory: &Memory, sender: &Principal, bytes: usize) -> Result<Taken<S
     memory.take(sender.name_for_share(), bytes).map_err(no_memory)
 }
 
+/// Taken for a body at once, bytes, where it promises so many.
+const FIRST: usize = 64 << 10;
+
 /// A whole body. What it takes of the budget is given back when it is dropped.
 pub struct Whole {
     /// The bytes.
@@ -139,7 +142,7 @@ async fn collect(
         // Grown in steps by what has arrived, so that a promise of bytes takes no memory.
         let wanted = bytes.len() + data.len();
         if wanted > bytes.capacity() {
-            let capacity = if bytes.is_empty() { expected.min(1 << 20) } else { 2 * bytes.capacity() };
+            let capacity = if bytes.is_empty() { expected.min(FIRST) } else { 2 * bytes.capacity() };
             let capacity = capacity.clamp(wanted, limit.max(wanted));
             memory.more(capacity - bytes.capacity()).map_err(no_memory)?;
             bytes.reserve_exact(capacity - bytes.len());

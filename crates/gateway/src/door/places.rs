@@ -66,7 +66,7 @@ pub async fn hold(State(places): State<Places>, mut request: Request, next: Next
         Err(refusal) => refusal.into_response(),
     };
     drop(place);
-    if response.extensions().get::<Refusal>().is_some_and(|r| r.code == Code::Overload) {
+    if response.extensions().get::<Refusal>().is_some_and(|r| r.code == Code::Overload || r.share) {
         tokio::time::sleep(PAUSE).await;
     }
     response

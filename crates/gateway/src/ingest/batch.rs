@@ -16,7 +16,8 @@ use vtox_protocol::VehicleId;
 use vtox_protocol::keys::{Partition, Topology};
 
 use super::{
-    Decoded, How, Incoming, accept, binary_message, check_key, json_message, may_send, object, off_thread,
+    Decoded, How, Incoming, accept, binary_message, check_key, json_message, key_of, may_send, object,
+    off_thread,
 };
 use super::{open, traceparent};
 use crate::api::Api;
@@ -47,7 +48,7 @@ struct Line<'a> {
     #[serde(default)]
     location: Option<String>,
     /// As `Idempotency-Key` of a single message.
-    #[serde(default)]
+    #[serde(default, alias = "idempotency_key")]
     key: Option<String>,
 }
 
@@ -62,7 +63,7 @@ struct Item {
     metadata: Option<String>,
     #[serde(default)]
     location: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "idempotency_key")]
     key: Option<String>,
 }
 
@@ -125,11 +126,13 @@ enum ItemStatus {
 /// One JSON object per line (`application/x-ndjson`), or the same fields as MessagePack maps one after the other with the binary
 /// form in `block` (`application/msgpack`). Each message has an answer of its own. The messages of a vehicle are appended in
 /// their order: after one that may be sent again, the rest of that vehicle are not accepted either. `RateLimit` says what is left
-/// to the vehicle that has least.
+/// to the vehicle that has least. With an `Idempotency-Key` the same batch may be sent again: message n that has no `key` of its own
+/// has that one with `#n`.
 #[utoipa::path(
     post,
     path = "/api/v1/messages",
     tag = "Signals",
+    params(input::IdempotencyKey),
     request_body(content((Line = "application/x-ndjson"), (MessagePack = "application/msgpack"))),
     responses((status = 200, description = "What became of each.", body = BatchAnswer)),
 )]
@@ -141,11 +144,14 @@ pub async fn send_batch(
     open(&api)?;
     let binary = is_binary(request.headers())?;
     let trace = traceparent(request.headers());
+    let names = Names(key_of(request.headers())?);
     let settings = &api.service.settings.gateway;
     let (limit, most) = (settings.batch_limit_bytes, settings.batch_items);
     let whole = body::read(&api, request, limit).await?;
     let (bytes, topology) = (whole.bytes.clone(), api.topology());
-    let read = move || if binary { packed(&bytes, most, &topology) } else { lines(&bytes, most, &topology) };
+    let read = move || {
+        if binary { packed(&bytes, most, &topology, &names) } else { lines(&bytes, most, &topology, &names) }
+    };
     let read = off_thread(&api, whole.bytes.len(), read).await?;
 
     let mut items: Vec<Option<ItemAnswer>> = vec![None; read.len()];
@@ -208,15 +214,29 @@ fn is_binary(headers: &HeaderMap) -> Result<bool, Refusal> {
 
 type Read = Vec<Result<Ready, Refusal>>;
 
-fn lines(bytes: &[u8], most: usize, topology: &Topology) -> Result<Read, Refusal> {
+/// Names the messages of a batch after that of the batch, where it has one.
+struct Names(Option<String>);
+
+impl Names {
+    fn of(&self, index: usize, own: Option<&str>) -> Result<Option<String>, Refusal> {
+        let name = own.map(str::to_owned).or_else(|| Some(format!("{}#{index}", self.0.as_ref()?)));
+        name.as_deref().map(check_key).transpose()
+    }
+}
+
+fn lines(bytes: &[u8], most: usize, topology: &Topology, names: &Names) -> Result<Read, Refusal> {
     let lines: Vec<&[u8]> =
         bytes.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).take(most + 1).collect();
     bounded(lines.len(), most)?;
-    Ok(lines.into_iter().map(|line| read_line(line, topology)).collect())
+    Ok(lines.into_iter().enumerate().map(|(n, line)| line_of(line, topology, n, names)).collect())
 }
 
 /// Reads a message with its vehicle in JSON.
 pub fn read_line(text: &[u8], topology: &Topology) -> Result<Ready, Refusal> {
+    line_of(text, topology, 0, &Names(None))
+}
+
+fn line_of(text: &[u8], topology: &Topology, index: usize, names: &Names) -> Result<Ready, Refusal> {
     let like = "{\"vehicle_id\": ..., \"sensor_data\": {...}} per line";
     let line: Line<'_> = object(text, like)?;
     let sensor_data = match line.sensor_data {
@@ -224,14 +244,14 @@ pub fn read_line(text: &[u8], topology: &Topology) -> Result<Ready, Refusal> {
         None => object(text, like)?,
     };
     let vehicle = input::vehicle_id(&line.vehicle_id)?;
-    let key = line.key.as_deref().map(check_key).transpose()?;
+    let key = names.of(index, line.key.as_deref())?;
     let seeds_form = topology.partition_of(&vehicle) == Partition::Bare;
     let how = How { seeds_form, keyed: key.is_some() };
     let decoded = json_message(sensor_data, line.metadata, line.location, how)?;
     Ok(Ready { vehicle, decoded, key, size: text.len() })
 }
 
-fn packed(mut bytes: &[u8], most: usize, topology: &Topology) -> Result<Read, Refusal> {
+fn packed(mut bytes: &[u8], most: usize, topology: &Topology, names: &Names) -> Result<Read, Refusal> {
     let mut items = Vec::new();
     while !bytes.is_empty() {
         bounded(items.len() + 1, most)?;
@@ -241,7 +261,7 @@ fn packed(mut bytes: &[u8], most: usize, topology: &Topology) -> Result<Read, Re
                 format!("item {} cannot be read: {e}; send maps of vehicle_id and block", items.len());
             Refusal::new(Code::UndecodableBlock, detail)
         })?;
-        items.push(read_item(item, topology));
+        items.push(item_of(item, topology, items.len(), names));
     }
     bounded(items.len(), most)?;
     Ok(items)
@@ -253,12 +273,12 @@ pub fn read_packed(bytes: &[u8], topology: &Topology) -> Result<Ready, Refusal> 
         let detail = format!("the message cannot be read: {e}; send a map of vehicle_id and block");
         Refusal::new(Code::UndecodableBlock, detail)
     })?;
-    read_item(item, topology)
+    item_of(item, topology, 0, &Names(None))
 }
 
-fn read_item(item: Item, topology: &Topology) -> Result<Ready, Refusal> {
+fn item_of(item: Item, topology: &Topology, index: usize, names: &Names) -> Result<Ready, Refusal> {
     let vehicle = input::vehicle_id(&item.vehicle_id)?;
-    let key = item.key.as_deref().map(check_key).transpose()?;
+    let key = names.of(index, item.key.as_deref())?;
     let seeds_form = topology.partition_of(&vehicle) == Partition::Bare;
     let how = How { seeds_form, keyed: key.is_some() };
     let decoded = binary_message(&item.block, item.metadata.as_deref(), item.location, how)?;

@@ -142,11 +142,13 @@ fn message(
     Ok(Decoded { payload, metadata: said.text, data_points, sequence: said.sequence, content })
 }
 
-/// Of the signals as they are understood, in the binary form, and of the metadata with sorted names.
+/// Of the signals as they are understood, in the binary form with sorted channels, and of the metadata with sorted names.
 fn content_of(block: &SignalBlock, metadata: &Map<String, Value>) -> Digest {
     let mut metadata = Value::Object(metadata.clone());
     metadata.sort_all_objects();
-    let signals = encode_binary(block);
+    let mut sorted = block.clone();
+    sorted.channels.sort_by_key(|channel| channel.quantity);
+    let signals = encode_binary(&sorted);
     let mut content = Context::new(&SHA256);
     content.update(&(signals.len() as u64).to_be_bytes());
     content.update(&signals);
@@ -192,6 +194,9 @@ mod tests {
             let how = How { seeds_form, ..how };
             assert_eq!(content(binary_message(&packed, Some(metadata), Some("x".into()), how)), known);
         }
+        let two = |names: &str| json(&format!(r#"{{"sensor_data":{{"data":[{names}]}}}}"#));
+        assert_eq!(two(r#"{"Ia":1.0,"Ib":2.0}"#), two(r#"{"Ib":2.0,"Ia":1.0}"#));
+        assert_ne!(two(r#"{"Ia":1.0,"Ib":2.0}"#), two(r#"{"Ia":2.0,"Ib":1.0}"#));
         for other in [
             format!(r#"{{{block},"metadata":{{"a":2,"b":{{"c":1,"d":2}}}},"location":"x"}}"#),
             format!(r#"{{{block},"metadata":{{"a":1,"b":{{"c":1,"d":2}}}},"location":"y"}}"#),

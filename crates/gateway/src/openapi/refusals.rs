@@ -69,9 +69,15 @@ fn of_the_handler(method: &Method, path: &str) -> &'static [Code] {
         ("POST", "/auth/token") => &[InvalidJson, WrongCredentials, LoginUnavailable, LoginBusy, RateLimited],
 
         ("POST", "/vehicles/{vehicle_id}/data" | "/simulator/vehicles/{vehicle_id}/data") => MESSAGE,
-        ("POST", "/api/v1/messages") => {
-            &[InvalidJson, TooManyItems, UndecodableBlock, UnsupportedMediaType, Backlog, Redis]
-        }
+        ("POST", "/api/v1/messages") => &[
+            InvalidJson,
+            InvalidIdempotencyKey,
+            TooManyItems,
+            UndecodableBlock,
+            UnsupportedMediaType,
+            Backlog,
+            Redis,
+        ],
         ("GET", "/ws/datasource") => &[UpgradeRequired],
         ("GET", "/ws/frontend") => &[UpgradeRequired, NoBridge, Redis],
 

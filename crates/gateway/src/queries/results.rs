@@ -151,15 +151,24 @@ fn moment(text: &str) -> Result<u64, Refusal> {
 fn accepted(headers: &HeaderMap) -> Result<Format, Refusal> {
     let Some(accept) = headers.get(header::ACCEPT) else { return Ok(Format::Json) };
     let accept = accept.to_str().unwrap_or_default().to_ascii_lowercase();
-    accept
-        .split(',')
-        .find_map(|kind| match kind.split(';').next().unwrap_or_default().trim() {
-            "application/json" | "application/*" | "*/*" => Some(Format::Json),
-            "application/x-ndjson" | "application/ndjson" => Some(Format::Ndjson),
-            "text/csv" | "text/*" => Some(Format::Csv),
-            _ => None,
-        })
-        .ok_or_else(|| Refusal::new(Code::NotAcceptable, format!("nothing of {accept:?} is offered here")))
+    let mut offered: Vec<(f32, Format)> = accept.split(',').filter_map(weighed).collect();
+    // The sort is stable: of those that weigh the same, the first one named.
+    offered.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let best = offered.first().filter(|(q, _)| *q > 0.0).map(|(_, format)| *format);
+    best.ok_or_else(|| Refusal::new(Code::NotAcceptable, format!("nothing of {accept:?} is offered here")))
+}
+
+/// A part of Accept with its weight (RFC 9110, 12.5.1), if it is one of ours.
+fn weighed(part: &str) -> Option<(f32, Format)> {
+    let mut words = part.split(';').map(str::trim);
+    let format = match words.next()? {
+        "application/json" | "application/*" | "*/*" => Format::Json,
+        "application/x-ndjson" | "application/ndjson" => Format::Ndjson,
+        "text/csv" | "text/*" => Format::Csv,
+        _ => return None,
+    };
+    let q = words.find_map(|word| word.strip_prefix("q=")).map_or(Some(1.0), |q| q.trim().parse().ok());
+    Some((q.filter(|q| (0.0..=1.0).contains(q)).unwrap_or(0.0), format))
 }
 
 async fn page(
@@ -225,6 +234,11 @@ mod tests {
         assert_eq!(of("text/csv, */*").unwrap(), Format::Csv);
         assert_eq!(of("application/x-ndjson").unwrap(), Format::Ndjson);
         assert_eq!(of("text/html, */*;q=0.8").unwrap(), Format::Json);
+        assert_eq!(of("text/csv;q=0, application/json").unwrap(), Format::Json);
+        assert_eq!(of("text/csv;q=0, */*").unwrap(), Format::Json);
+        assert_eq!(of("text/csv;q=0.5, application/json; q=0.9").unwrap(), Format::Json);
+        assert_eq!(of("application/json;q=0.1, text/csv").unwrap(), Format::Csv);
+        assert_eq!(of("text/csv;q=0").unwrap_err().code, Code::NotAcceptable);
         assert_eq!(of("image/png").unwrap_err().code, Code::NotAcceptable);
     }
 }

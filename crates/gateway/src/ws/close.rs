@@ -28,6 +28,10 @@ pub fn of_error(error: axum::Error) -> Option<CloseFrame> {
         tungstenite::Error::Utf8(_) => Some(frame(close_code::INVALID, "text frames must be UTF-8")),
         tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
         tungstenite::Error::Protocol(_) => Some(frame(close_code::PROTOCOL, "this is not RFC 6455")),
+        // The meter of the connection.
+        tungstenite::Error::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+            Some(frame(close_code::AGAIN, "there is no memory for this message now; try again later"))
+        }
         _ => None,
     }
 }

@@ -11,16 +11,20 @@ use axum::response::Response;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 use vtox_service_kit::clock;
+use vtox_service_kit::wire::Meter;
 
 use super::pipeline::{Frame, Outcome, Pipeline};
 use super::{KEEPALIVE, SEND_LIMIT, admit, close, idle};
 use crate::api::Api;
+use crate::door::body;
 use crate::door::standing::Standing;
 use crate::reply::{Detail, Refusal};
 
 /// Most frames that one acknowledgement is for, and how long the first of them waits for it.
 const ACK_FRAMES: usize = 64;
 const ACK_WAIT: Duration = Duration::from_millis(100);
+/// Read ahead of a data source, bytes.
+const READ_BUFFER: usize = 16 << 10;
 /// Pause before the next frame is read after one that must be sent again; doubles up to the time that the refusal names.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How long a close frame may take to reach whoever is still sending.
@@ -43,15 +47,22 @@ const LINGER: Duration = Duration::from_secs(1);
 pub async fn connect(
     State(api): State<Arc<Api>>,
     Extension(standing): Extension<Standing>,
+    Extension(meter): Extension<Meter>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
-    let (upgrade, place) = admit(&api, upgrade)?;
+    let (upgrade, place) = admit(&api.sources, &standing.principal, upgrade)?;
     let limit = api.service.settings.gateway.body_limit_bytes;
     // Tracked: the server itself does not wait for upgraded connections.
     let tracked = api.service.lifecycle.tasks.token();
-    let upgrade = upgrade.max_message_size(limit).max_frame_size(limit).write_buffer_size(0);
+    let upgrade = upgrade
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0);
+    // What has arrived of a frame takes memory like what has arrived of a body.
+    meter.count_into(body::take(&api.bodies, &standing.principal, 0)?);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        Source::new(api, standing, socket).run().await;
+        Source::new(api, standing, meter, socket).run().await;
         drop((tracked, place));
     }))
 }
@@ -125,6 +136,7 @@ impl Unacknowledged {
 struct Source {
     api: Arc<Api>,
     standing: Standing,
+    meter: Meter,
     socket: WebSocket,
     pipeline: Pipeline,
     done: Unacknowledged,
@@ -134,11 +146,12 @@ struct Source {
 }
 
 impl Source {
-    fn new(api: Arc<Api>, standing: Standing, socket: WebSocket) -> Self {
+    fn new(api: Arc<Api>, standing: Standing, meter: Meter, socket: WebSocket) -> Self {
         Self {
             pipeline: Pipeline::new(api.clone(), standing.principal.clone()),
             standing,
             api,
+            meter,
             socket,
             done: Unacknowledged::default(),
             paused: None,
@@ -193,6 +206,7 @@ impl Source {
                 }
                 message = self.socket.recv(), if reads => {
                     heard = Instant::now();
+                    self.meter.settle();
                     match message {
                         Some(Ok(Message::Text(text))) => self.pipeline.push(Frame::Text(text.into())),
                         Some(Ok(Message::Binary(bytes))) => self.pipeline.push(Frame::Binary(bytes)),

@@ -52,7 +52,7 @@ pub async fn connect(
     RawQuery(query): RawQuery,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
-    let (mut upgrade, place) = admit(&api, upgrade)?;
+    let (mut upgrade, place) = admit(&api.dashboards, &standing.principal, upgrade)?;
     let protocols: Vec<HeaderValue> = upgrade.requested_protocols().cloned().collect();
     let (bridge, chosen) = dial(&api, query.as_deref(), &protocols).await?;
     if let Some(chosen) = chosen {

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use vtox_auth::Principal;
+use vtox_service_kit::pool::{Full, Taken};
 
 use crate::api::Api;
+use crate::door::places::Places;
 use crate::reply::{Code, Refusal};
 
 /// The routes.
@@ -27,16 +29,19 @@ const SEND_LIMIT: Duration = Duration::from_secs(10);
 /// What our pings carry; the answers to them are not passed on.
 const KEEPALIVE: &[u8] = b"vtox";
 
-/// The request for an upgrade, and a place among the WebSockets.
+/// The request for an upgrade, and a place among the WebSockets of its kind.
 fn admit(
-    api: &Api,
+    places: &Places,
+    principal: &Principal,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<(WebSocketUpgrade, OwnedSemaphorePermit), Refusal> {
+) -> Result<(WebSocketUpgrade, Taken<String>), Refusal> {
     let upgrade = upgrade.map_err(|error| Refusal::new(Code::UpgradeRequired, error.body_text()))?;
-    let place = api.sockets.clone().try_acquire_owned().map_err(|_| {
-        let limit = api.service.settings.gateway.ws_max_connections;
-        let detail = format!("{limit} WebSockets are open already; the limit is gateway.ws_max_connections");
-        Refusal::new(Code::Overload, detail)
+    let place = places.take(principal.name_for_share(), 1).map_err(|full| match full {
+        Full::All => Refusal::new(
+            Code::Overload,
+            "gateway.ws_max_connections WebSockets are open already; try again in a moment",
+        ),
+        Full::Share => Refusal::share("WebSockets"),
     })?;
     Ok((upgrade, place))
 }

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn production_needs_a_redis_with_a_password() {
-        let check = |mode, url, more: &[(&str, &str)]| {
+        let check = |mode: &str, url: &str, more: &[(&str, &str)]| {
             let settings = with(&[&[("VTOX_MODE", mode), ("REDIS_URL", url)], more].concat()).unwrap();
             settings.redis.check(settings.mode).map_err(|e| e.to_string())
         };
@@ -222,12 +222,14 @@ mod tests {
             assert_eq!(check("development", open, &[]), Ok(()));
         }
         for closed in [
-            "redis://vtox-worker:secret@redis:6379/0",
-            "rediss://:secret@redis",
-            "redis+sentinel://u:p@a:26379,b:26379/main",
-            "redis+unix:///run/redis.sock?user=u&pass=p",
+            "redis://vtox-worker:PASSWORD@redis:6379/0",
+            "rediss://:PASSWORD@redis",
+            "redis+sentinel://u:PASSWORD@a:26379,b:26379/main",
+            "redis+unix:///run/redis.sock?user=u&pass=PASSWORD",
         ] {
-            assert_eq!(check("production", closed, &[]), Ok(()), "{closed}");
+            let with = |password| check("production", &closed.replace("PASSWORD", password), &[]);
+            assert_eq!(with("k3vQ9mZx7LpWc2Rt"), Ok(()), "{closed}");
+            assert!(with("changeme").unwrap_err().contains("can be guessed"), "{closed}");
         }
     }
 

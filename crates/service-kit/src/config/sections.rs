@@ -112,8 +112,18 @@ impl Redis {
 
     /// Whether services of a mode may start with this Redis: in production it must ask for a password.
     pub fn check(&self, mode: Mode) -> Result<(), ConfigError> {
-        if mode != Mode::Production || self.allow_no_password || has_password(self.url()) {
+        if mode != Mode::Production || self.allow_no_password {
             return Ok(());
+        }
+        match password(self.url()) {
+            Some(password) if password.len() < SHORTEST_PASSWORD => {
+                return Err(ConfigError::Invalid(format!(
+                    "the password in redis.url has fewer than {SHORTEST_PASSWORD} characters and can be guessed; \
+                     deploy/redis/make-users.sh makes users with random ones"
+                )));
+            }
+            Some(_) => return Ok(()),
+            None => {}
         }
         Err(ConfigError::Invalid(
             "redis.url has no password, and whoever reaches that Redis could do everything; give each service a user of its own \
@@ -158,13 +168,18 @@ impl Redis {
     }
 }
 
-/// Whether a URL of Redis has a password: `scheme://[user]:password@host` or `redis+unix:///path?pass=password`.
-fn has_password(url: &str) -> bool {
+/// Shortest password of Redis that production takes: Redis answers some 100,000 tries a second.
+const SHORTEST_PASSWORD: usize = 16;
+
+/// The password in a URL of Redis: `scheme://[user]:password@host` or `redis+unix:///path?pass=password`.
+fn password(url: &str) -> Option<&str> {
     let (place, query) = url.split_once('?').unwrap_or((url, ""));
     let authority = place.split_once("://").map_or(place, |(_, rest)| rest);
     let login = authority.rsplit_once('@').and_then(|(login, _)| login.split_once(':'));
-    login.is_some_and(|(_, password)| !password.is_empty())
-        || query.split('&').filter_map(|pair| pair.strip_prefix("pass=")).any(|password| !password.is_empty())
+    let password = login.map(|(_, password)| password);
+    password
+        .or_else(|| query.split('&').find_map(|pair| pair.strip_prefix("pass=")))
+        .filter(|p| !p.is_empty())
 }
 
 /// Section `cluster`.
@@ -387,6 +402,10 @@ impl Settings {
             "worker.dead_letter_retention_s must be at least 1 and worker.dead_letter_retention_bytes at least 8388608: \
              the dead letters of one entry may have copies of 1 MiB each",
         )?;
+        check(
+            self.gateway.largest_share > 0.0 && self.gateway.largest_share <= 1.0,
+            "gateway.largest_share must be above 0 and at most 1",
+        )?;
         check(self.gateway.body_limit_bytes >= 1024, "gateway.body_limit_bytes is below 1024")?;
         check(
             self.gateway.batch_limit_bytes >= self.gateway.body_limit_bytes
@@ -397,10 +416,6 @@ impl Settings {
         )?;
         check(self.gateway.batch_items > 0, "gateway.batch_items is 0; at least 1")?;
         check(self.gateway.max_in_flight > 0, "gateway.max_in_flight is 0; at least 1")?;
-        check(
-            self.gateway.largest_share > 0.0 && self.gateway.largest_share <= 1.0,
-            "gateway.largest_share must be above 0 and at most 1",
-        )?;
         check(
             self.gateway.ws_max_connections > 0 && self.gateway.ws_in_flight > 0,
             "gateway.ws_max_connections and gateway.ws_in_flight must be at least 1",
