@@ -97,7 +97,7 @@ as_viewer() {
 }
 
 four_bearing_workers() {
-    [ "$(as_viewer /api/v1/cluster/status | jq '[.data.worker_nodes[] | select(.type == "bearing" or .type == ["bearing"])] | length')" = 4 ]
+    [ "$(as_viewer /api/v1/cluster/status | jq '[.data.worker_nodes[] | select(.fault_types == ["bearing"] and .status == "healthy")] | length')" = 4 ]
 }
 
 bearing_results() {
@@ -128,7 +128,7 @@ not_root() {
     for id in $(docker ps -q --filter "label=com.docker.compose.project=$project"); do
         name=$(docker inspect -f '{{.Name}}' "$id")
         [ "$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}}' "$id")" = true ] || { echo "        $name can write to its root"; return 1; }
-        docker top "$id" -eo uid | awk 'NR > 1 && $1 == 0 { bad = 1 } END { exit bad }' || { echo "        $name runs as root"; return 1; }
+        docker top "$id" -eo pid,uid | awk 'NR > 1 && $2 == 0 { bad = 1 } END { exit bad || NR < 2 }' || { echo "        $name runs as root"; return 1; }
     done
 }
 
