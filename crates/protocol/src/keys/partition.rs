@@ -143,7 +143,7 @@ impl Partition {
     }
 }
 
-/// How the raw stream is divided. Agreed in Redis under [`TOPOLOGY`], so that all gateways and workers
+/// How the raw stream is divided. Agreed in Redis under [`TOPOLOGY`](super::TOPOLOGY), so that all gateways and workers
 /// see the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Topology {
