@@ -72,6 +72,13 @@ step scripts/fuzz.sh 5
 
 step scripts/contract.sh 10
 
+announce "scripts/test-k8s.sh"
+if has kubectl; then
+    scripts/test-k8s.sh
+else
+    echo "skipped: kubectl is not installed"
+fi
+
 step scripts/chaos.sh --quick
 
 announce "cargo test --workspace --locked"

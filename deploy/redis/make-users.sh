@@ -5,7 +5,8 @@
 #   make-users.sh --rotate DIRECTORY   new passwords; those before stay valid
 #   make-users.sh --retire DIRECTORY   those before end
 #
-# REDIS_AT (default redis:6379) is where services reach Redis, REDIS_SCHEME (default redis) is rediss for TLS.
+# REDIS_AT (default redis:6379) is where services reach Redis, REDIS_SCHEME (default redis) is rediss for TLS. For a Redis
+# Cluster REDIS_SCHEME is redis+cluster or rediss+cluster, and each node needs the file.
 # Redis reads the file with `aclfile` in redis.conf, and again when vtox-cli says ACL LOAD.
 set -eu
 umask 077
@@ -23,6 +24,7 @@ esac
 [ $# -eq 1 ] || fail "usage: make-users.sh [--rotate | --retire] DIRECTORY"
 directory=$1
 rights="$(dirname "$0")/users.acl"
+more="$(dirname "$0")/users-cluster.acl"
 [ -r "$rights" ] || fail "$rights is not there; it belongs beside this script"
 if [ "$task" = make ]; then
   [ ! -e "$directory/users.acl" ] || fail "$directory/users.acl is there; --rotate makes new passwords"
@@ -46,6 +48,7 @@ while read -r word user switch rest; do
     echo "$word $user $switch $rest" >>"$new"
     continue
   fi
+  case "${REDIS_SCHEME:-}" in *cluster) rest="$rest $(sed -n "s/^user $user //p" "$more")" ;; esac
   password="$directory/$user.password"
   hashes=
   if [ "$task" = rotate ]; then

@@ -6,7 +6,7 @@ use redis::Script;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vtox_connection::ConnectionManager;
-use vtox_protocol::keys::{AUTH_CHANGES, AUTH_EPOCH, AUTH_KEYS, AUTH_REVOKED, AUTH_USERS};
+use vtox_protocol::keys::{AUTH_CHANGES, AUTH_EPOCH, AUTH_KEYS, AUTH_REVOKED, AUTH_USERS, auth_together};
 
 use crate::{ApiKeyRecord, Snapshot, User, UserName};
 
@@ -28,7 +28,7 @@ pub enum StoreError {
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// The keys `vtox:auth:*`.
+/// The keys `vtox:auth:*`; in a Cluster under one tag, since a change and its count are one step.
 #[derive(Clone)]
 pub struct Store {
     connection: ConnectionManager,
@@ -41,15 +41,19 @@ impl Store {
         Self { connection, change: Script::new(include_str!("scripts/change.lua")) }
     }
 
+    fn key(&self, name: &str) -> String {
+        if self.connection.is_cluster() { auth_together(name) } else { name.to_owned() }
+    }
+
     /// Reads everything, at one moment.
     pub async fn load(&self) -> Result<Snapshot> {
         type Hash = HashMap<String, String>;
         let (epoch, keys, users, revoked): (Option<u64>, Hash, Hash, Hash) = redis::pipe()
             .atomic()
-            .get(AUTH_EPOCH)
-            .hgetall(AUTH_KEYS)
-            .hgetall(AUTH_USERS)
-            .hgetall(AUTH_REVOKED)
+            .get(self.key(AUTH_EPOCH))
+            .hgetall(self.key(AUTH_KEYS))
+            .hgetall(self.key(AUTH_USERS))
+            .hgetall(self.key(AUTH_REVOKED))
             .query_async(&mut self.connection.clone())
             .await?;
         Ok(Snapshot {
@@ -63,7 +67,8 @@ impl Store {
     /// What changed since `epoch`: none when nothing did.
     pub(crate) async fn changes(&self, epoch: u64) -> Result<Option<Changes>> {
         let mut connection = self.connection.clone();
-        let now: Option<u64> = redis::cmd("GET").arg(AUTH_EPOCH).query_async(&mut connection).await?;
+        let now: Option<u64> =
+            redis::cmd("GET").arg(self.key(AUTH_EPOCH)).query_async(&mut connection).await?;
         let now = now.unwrap_or(0);
         if now == epoch {
             return Ok(None);
@@ -73,7 +78,7 @@ impl Store {
             return Ok(Some(Changes::All(self.load().await?)));
         }
         let changed: Vec<String> = redis::cmd("ZRANGEBYSCORE")
-            .arg(AUTH_CHANGES)
+            .arg(self.key(AUTH_CHANGES))
             .arg(format!("({epoch}"))
             .arg("+inf")
             .query_async(&mut connection)
@@ -81,7 +86,7 @@ impl Store {
         let fields: Vec<(&str, &str)> = changed.iter().filter_map(|member| member.split_once(' ')).collect();
         let mut read = redis::pipe();
         for (hash, field) in &fields {
-            read.hget(*hash, *field);
+            read.hget(self.key(hash), *field);
         }
         // Read after the epoch was: at least as new, and what changed meanwhile is read again next time.
         let values: Vec<Option<String>> = read.query_async(&mut connection).await?;
@@ -141,8 +146,8 @@ impl Store {
     ) -> Result<bool> {
         let value = value.map(serde_json::to_string).transpose()?.unwrap_or_default();
         let mut call = self.change.prepare_invoke();
-        call.key(hash).key(AUTH_EPOCH).key(AUTH_CHANGES);
-        call.arg(field).arg(value).arg(if must_be_new { "new" } else { "" }).arg(KEPT_CHANGES);
+        call.key(self.key(hash)).key(self.key(AUTH_EPOCH)).key(self.key(AUTH_CHANGES));
+        call.arg(hash).arg(field).arg(value).arg(if must_be_new { "new" } else { "" }).arg(KEPT_CHANGES);
         let changed: u8 = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(changed == 1)
     }

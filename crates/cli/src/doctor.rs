@@ -1,17 +1,25 @@
 //! `vtox doctor`: what is wrong, and how to mend it.
 
+mod members;
+mod nodes;
+mod sentinels;
+mod server;
+mod sizing;
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use vtox_connection::{ConnectionManager, Endpoint};
-use vtox_registry::Registry;
-use vtox_service_kit::config::{Mode, Settings};
-use vtox_streams::{Durability, Janitor, Replication, topology, views::Views};
+use vtox_service_kit::config::Settings;
+use vtox_streams::views::Views;
 
 use crate::output::outln;
+
+/// What `vtox up` starts.
+const SERVICES: [&str; 5] =
+    ["vtox-gateway", "vtox-coordinator", "vtox-worker", "vtox-monitor", "vtox-websocket-bridge"];
 
 #[derive(Args)]
 pub struct Arguments {
@@ -36,6 +44,16 @@ struct Finding {
     level: Level,
     what: String,
     fix: Option<String>,
+}
+
+impl Finding {
+    /// The same of a node of a Redis Cluster; without a name there is only one.
+    fn of(mut self, node: &str) -> Self {
+        if !node.is_empty() {
+            self.what = format!("{node}: {}", self.what);
+        }
+        self
+    }
 }
 
 #[derive(Default)]
@@ -82,14 +100,20 @@ pub async fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<E
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// What `vtox up` needs beside it.
 fn programs(findings: &mut Findings) {
     let directory = std::env::current_exe().ok().and_then(|p| p.parent().map(std::path::Path::to_owned));
-    for program in
-        ["vtox-gateway", "vtox-coordinator", "vtox-worker", "vtox-monitor", "vtox-websocket-bridge"]
-    {
-        if !directory.as_ref().is_some_and(|d| d.join(program).exists()) {
-            findings.error(format!("{program} is not beside vtox"), "cargo build --release --bins");
-        }
+    let missing: Vec<&str> = SERVICES
+        .into_iter()
+        .filter(|program| !directory.as_ref().is_some_and(|d| d.join(program).exists()))
+        .collect();
+    if missing.len() == SERVICES.len() {
+        return findings.ok(
+            "only vtox is here, as in its image; `vtox up` would need the services beside it (cargo build --release --bins)",
+        );
+    }
+    for program in missing {
+        findings.error(format!("{program} is not beside vtox"), "cargo build --release --bins");
     }
     match std::process::Command::new("redis-server").arg("--version").output() {
         Ok(output) => findings.ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
@@ -128,6 +152,7 @@ async fn redis(url: Option<&str>, settings: &Settings, findings: &mut Findings) 
             return false;
         }
     };
+    sentinels::look(&endpoint, findings).await;
     let connection = endpoint.manager(Duration::from_secs(2));
     let info: redis::RedisResult<String> =
         redis::cmd("INFO").arg("server").query_async(&mut connection.clone()).await;
@@ -143,158 +168,28 @@ async fn redis(url: Option<&str>, settings: &Settings, findings: &mut Findings) 
             return false;
         }
     };
-    let views = Views::new(connection.clone());
     let version = info.lines().find_map(|l| l.strip_prefix("redis_version:")).unwrap_or("0").to_owned();
     if version.split('.').next().and_then(|v| v.parse::<u32>().ok()).unwrap_or(0) >= 7 {
         findings.ok(format!("Redis {version}"));
     } else {
         findings.error(format!("Redis {version} is too old"), "use Redis 7.0 or newer");
     }
-    access(&endpoint, &connection, settings, findings).await;
-    redis_settings(&views, settings, findings).await;
-    replicas(&connection, &views, settings, findings).await;
-    cluster(&connection, settings, findings).await;
+    server::access(&endpoint, &connection, settings, findings).await;
+    let topology = members::topology(&connection, settings, findings).await;
+    nodes::look(&endpoint, &topology, settings, findings).await;
+    match connection.primaries().await {
+        Ok(primaries) => {
+            for (name, primary) in &primaries {
+                let mut of_node = Findings::default();
+                let views = Views::new(primary.clone());
+                server::keeps(&views, settings, &mut of_node).await;
+                server::replicas(primary, &views, settings, &mut of_node).await;
+                findings.0.extend(of_node.0.into_iter().map(|finding| finding.of(name)));
+            }
+            sizing::look(&Views::new(connection.clone()), &primaries, settings, findings).await;
+        }
+        Err(error) => findings.error(error.to_string(), "start the nodes of the Redis Cluster"),
+    }
+    members::look(&connection, settings, findings).await;
     true
-}
-
-/// Who we are to Redis, and whether others can listen.
-async fn access(
-    endpoint: &Endpoint,
-    connection: &ConnectionManager,
-    settings: &Settings,
-    findings: &mut Findings,
-) {
-    let user: redis::RedisResult<String> =
-        redis::cmd("ACL").arg("WHOAMI").query_async(&mut connection.clone()).await;
-    let user = user.unwrap_or_else(|_| "a user that may not ask its name".to_owned());
-    let encrypted = if endpoint.is_encrypted() { "encrypted (TLS)" } else { "not encrypted" };
-    let text = format!("connected to Redis as {user}, {encrypted}");
-    if user == "default" && settings.mode == Mode::Production {
-        findings.warning(
-            format!("{text}: whoever reaches Redis may do everything"),
-            "give each service a user of its own: deploy/redis/make-users.sh, docs/security.md",
-        );
-    } else {
-        findings.ok(text);
-    }
-}
-
-async fn redis_settings(views: &Views, settings: &Settings, findings: &mut Findings) {
-    let of = async |name: &str| views.config(name).await.ok().flatten();
-    let (append_only, fsync) = (of("appendonly").await, of("appendfsync").await);
-    let promised = settings.redis.durability;
-    match (append_only.as_deref(), fsync.as_deref()) {
-        (Some("yes"), Some("always")) => findings.ok("every message is on disk before it is accepted"),
-        (Some("yes"), _) if promised == Durability::Always => {
-            findings
-                .error("redis.durability is always, but appendfsync is not", "CONFIG SET appendfsync always");
-        }
-        (Some("yes"), _) if promised == Durability::Replicated => findings.warning(
-            "a primary that is killed and started again before Sentinel promotes a replica may lose the last 2 s",
-            "CONFIG SET appendfsync always, on the replicas as well",
-        ),
-        (Some("yes"), _) => findings.ok("a killed Redis may lose the last 2 s (appendfsync everysec)"),
-        (None, _) => findings.warning(
-            "the settings of Redis are not shown to us",
-            "allow CONFIG GET, or check appendonly and appendfsync by hand",
-        ),
-        _ => findings.error("Redis keeps nothing on disk", "CONFIG SET appendonly yes"),
-    }
-    match of("maxmemory-policy").await.as_deref() {
-        None | Some("noeviction") => {}
-        Some(policy) => findings.error(
-            format!("maxmemory-policy is {policy}: Redis may throw streams away"),
-            "CONFIG SET maxmemory-policy noeviction",
-        ),
-    }
-    if settings.mode == Mode::Production && of("maxmemory").await.as_deref() == Some("0") {
-        findings
-            .warning("Redis has no maxmemory", "CONFIG SET maxmemory to about 70 % of the machine's memory");
-    }
-}
-
-async fn replicas(
-    connection: &ConnectionManager,
-    views: &Views,
-    settings: &Settings,
-    findings: &mut Findings,
-) {
-    let Replication { primary, connected, following } = match Replication::read(connection).await {
-        Ok(replication) => replication,
-        Err(error) => return findings.error(error.to_string(), "allow INFO"),
-    };
-    if !primary {
-        return findings.error(
-            "this Redis is a replica",
-            "name the primary in redis.url, or its sentinels: redis+sentinel://HOST:26379,.../NAME",
-        );
-    }
-    if settings.redis.durability != Durability::Replicated {
-        return;
-    }
-    let wanted = settings.redis.replicas;
-    if following < wanted {
-        findings.error(
-            format!("redis.durability is replicated, but {following} of {wanted} replicas follow: messages are refused"),
-            "start the replicas, or set redis.replicas to how many there are",
-        );
-    } else if connected > wanted {
-        findings.error(
-            format!(
-                "{connected} replicas are connected, but {wanted} are waited for: a failover may promote one that lacks \
-                 what was accepted, so messages are refused"
-            ),
-            format!("set redis.replicas to {connected}"),
-        );
-    } else {
-        findings.ok(format!("{following} replicas follow"));
-    }
-    if views.config("min-replicas-to-write").await.ok().flatten().as_deref() == Some("0") {
-        findings.warning(
-            "a primary without replicas still takes results that a failover throws away; they are computed again",
-            "CONFIG SET min-replicas-to-write 1, on the replicas as well",
-        );
-    }
-}
-
-async fn cluster(connection: &ConnectionManager, settings: &Settings, findings: &mut Findings) {
-    match topology::load(connection).await {
-        Ok(None) => findings.ok("no cluster has run on this Redis yet"),
-        Ok(Some(in_force)) => {
-            let (agreed, wanted) = (in_force.partitions, settings.cluster.partitions);
-            // 0: nobody said how many, and what a new cluster would get depends on the mode, which is not known here.
-            if wanted == 0 || wanted == agreed {
-                findings.ok(format!("{agreed} partitions"));
-            } else {
-                findings.warning(
-                    format!("the cluster has {agreed} partitions, cluster.partitions is {wanted}"),
-                    "set cluster.partitions to what the cluster has, or leave it out; a new number needs an empty Redis (vtox up --data with another directory)",
-                );
-            }
-            if let Ok(backlog) = Janitor::new(connection.clone()).backlog(&in_force).await {
-                findings.ok(format!(
-                    "{} messages wait, the oldest {} ms",
-                    backlog.entries(),
-                    backlog.oldest_age_ms()
-                ));
-            }
-        }
-        Err(error) => findings.error(error.to_string(), "see the message"),
-    }
-    match Registry::new(connection.clone()).members().await {
-        Ok(members) => {
-            for (id, record) in &members.services {
-                if members
-                    .silence_ms(id)
-                    .is_none_or(|silence| silence >= settings.coordinator.worker_lease_ms)
-                {
-                    findings.warning(
-                        format!("{} {id} does not answer", record.service_name),
-                        "start it again; a dead record goes away by itself after a minute",
-                    );
-                }
-            }
-        }
-        Err(error) => findings.error(error.to_string(), "see the message"),
-    }
 }

@@ -1,7 +1,7 @@
 //! Connections to Redis that follow the primary.
 //!
-//! [`Endpoint`] is where Redis is: one server, or a primary that sentinels name. Everything that talks to Redis gets its
-//! connections from it, so that after a failover each finds the new primary by itself:
+//! [`Endpoint`] is where Redis is: one server, a primary that sentinels name, or a Cluster. Everything that talks to Redis
+//! gets its connections from it, so that after a failover each finds the new primary by itself:
 //!
 //! - [`ConnectionManager`] for what many share and nothing blocks;
 //! - [`Connection`] for one user alone, such as a blocking read or an append with its `WAIT`;
@@ -10,8 +10,11 @@
 //! The client library reconnects neither when a server says it is read-only nor when it no longer answers, and its
 //! Sentinel client believes the first sentinel that answers, which may be one that missed the failover.
 
+mod cluster;
 mod manager;
+mod routed;
 mod sentinel;
+mod slot;
 mod tls;
 
 use std::io;
@@ -23,8 +26,12 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value,
 };
 
+use cluster::Cluster;
+pub use cluster::Node;
 pub use manager::ConnectionManager;
+use routed::Routed;
 use sentinel::{Address, Sentinels};
+pub use sentinel::{SentinelReport, SentinelView};
 use tls::Tls;
 pub use tls::TlsFiles;
 
@@ -39,6 +46,7 @@ pub struct Endpoint(Target);
 enum Target {
     Server(Client),
     Sentinels(Sentinels),
+    Cluster(Cluster),
 }
 
 impl From<Client> for Endpoint {
@@ -56,19 +64,44 @@ impl Endpoint {
         Self::open_with(url, &TlsFiles::default())
     }
 
-    /// From a URL: `redis://[user:password@]host:port[/db]`, or
-    /// `redis+sentinel://[user:password@]host:port,host:port,.../name-of-the-primary[/db][?sentinel_password=...]`.
-    /// With `rediss` in place of `redis` everything goes over TLS. The latter form keeps asking the sentinels in the
-    /// background and needs a Tokio runtime.
+    /// From a URL: `redis://[user:password@]host:port[/db]`,
+    /// `redis+sentinel://[user:password@]host:port,host:port,.../name-of-the-primary[/db][?sentinel_password=...]` or
+    /// `redis+cluster://[user:password@]host:port,host:port,...` with some nodes of a Cluster.
+    /// With `rediss` in place of `redis` everything goes over TLS. The latter forms keep asking the sentinels or the nodes
+    /// in the background and need a Tokio runtime.
     ///
     /// # Errors
-    /// When the URL is neither, or a file cannot be used.
+    /// When the URL is none of these, or a file cannot be used.
     pub fn open_with(url: &str, files: &TlsFiles) -> RedisResult<Self> {
         let tls = Tls::read(files)?;
+        if let Some(nodes) = cluster::parse(url, &tls)? {
+            return Ok(Self(Target::Cluster(Cluster::watch(nodes)?)));
+        }
         Ok(Self(match sentinel::Place::parse(url, &tls)? {
             Some(place) => Target::Sentinels(Sentinels::watch(place)?),
             None => Target::Server(Client::open(tls.connection_info(url)?)?),
         }))
+    }
+
+    /// Whether it is a Cluster, where a command may only name keys of one slot.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.0, Target::Cluster(_))
+    }
+
+    /// The nodes of a Cluster and the number of slots that no node owns; none where it is no Cluster.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn nodes(&self) -> RedisResult<Option<(Vec<Node>, usize)>> {
+        let Target::Cluster(cluster) = &self.0 else { return Ok(None) };
+        let map = cluster.map(CONNECT_TIMEOUT).await.map_err(not_connected)?;
+        Ok(Some((map.nodes.clone(), map.uncovered())))
+    }
+
+    /// What each sentinel says of the primary; none without sentinels.
+    pub async fn sentinels(&self) -> Option<Vec<SentinelReport>> {
+        let Target::Sentinels(sentinels) = &self.0 else { return None };
+        Some(sentinels.report().await)
     }
 
     /// Whether connections are encrypted.
@@ -76,6 +109,7 @@ impl Endpoint {
         tls::is_tls(match &self.0 {
             Target::Server(client) => client.get_connection_info(),
             Target::Sentinels(sentinels) => sentinels.primary_info(),
+            Target::Cluster(cluster) => cluster.node_info(),
         })
     }
 
@@ -87,16 +121,17 @@ impl Endpoint {
         }
     }
 
-    /// A connection for one user alone. Without a response timeout it may block.
+    /// A connection for one user alone, to the primary that has `key`. Without a response timeout it may block.
     ///
     /// # Errors
     /// Nothing has been sent yet: an [`ErrorKind::Io`] is always a refused connection.
-    pub async fn connect(&self, response_timeout: Option<Duration>) -> RedisResult<Connection> {
-        self.connect_within(CONNECT_TIMEOUT, response_timeout).await
+    pub async fn connect(&self, key: &str, response_timeout: Option<Duration>) -> RedisResult<Connection> {
+        self.connect_within(key, CONNECT_TIMEOUT, response_timeout).await
     }
 
     async fn connect_within(
         &self,
+        key: &str,
         timeout: Duration,
         response_timeout: Option<Duration>,
     ) -> RedisResult<Connection> {
@@ -104,30 +139,38 @@ impl Endpoint {
             .set_connection_timeout(Some(timeout))
             .set_response_timeout(response_timeout);
         let opened = async {
-            let (client, address) = self.primary(timeout).await?;
-            let inner = client.get_multiplexed_async_connection_with_config(&config).await?;
+            let (client, address) = self.primary(key, timeout).await?;
+            let inner = client.get_multiplexed_async_connection_with_config(&config).await;
+            // The node may be dead and another have its slots by now.
+            let inner = inner.inspect_err(|_| self.look_again())?;
             Ok(Connection { inner, address, target: self.0.clone() })
         };
         opened.await.map_err(not_connected)
     }
 
-    /// A connection for subscriptions, and a future that ends when it should be given up for one to another primary.
+    /// A connection for subscriptions to a channel, and a future that ends when it should be given up for one to another
+    /// primary. In a Cluster every node hears what is published.
     ///
     /// # Errors
     /// As of [`Endpoint::connect`].
-    pub async fn pubsub(&self) -> RedisResult<(PubSub, impl Future<Output = ()> + Send + use<>)> {
+    pub async fn pubsub(
+        &self,
+        channel: &str,
+    ) -> RedisResult<(PubSub, impl Future<Output = ()> + Send + use<>)> {
         let opened = async {
-            let (client, address) = self.primary(CONNECT_TIMEOUT).await?;
+            let (client, address) = self.primary(channel, CONNECT_TIMEOUT).await?;
             let pubsub = tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_pubsub())
                 .await
-                .map_err(io::Error::from)??;
+                .map_err(io::Error::from)?
+                .inspect_err(|_| self.look_again())?;
             Ok((pubsub, address))
         };
         let (pubsub, address) = opened.await.map_err(not_connected)?;
-        let target = self.0.clone();
+        let (target, slot) = (self.0.clone(), slot::slot_of(channel.as_bytes()));
         let moved = async move {
             match (target, address) {
                 (Target::Sentinels(sentinels), Some(address)) => sentinels.moved_from(&address).await,
+                (Target::Cluster(cluster), Some(address)) => cluster.moved_from(&address, slot).await,
                 _ => std::future::pending().await,
             }
         };
@@ -136,15 +179,31 @@ impl Endpoint {
 
     /// A manager that connects on first use; both timeouts are `timeout`, the one of connecting at most 2 s.
     pub fn manager(&self, timeout: Duration) -> ConnectionManager {
-        ConnectionManager::new(self.clone(), timeout.min(CONNECT_TIMEOUT), timeout)
+        let connect_timeout = timeout.min(CONNECT_TIMEOUT);
+        match &self.0 {
+            Target::Cluster(cluster) => {
+                ConnectionManager::routed(Routed::new(cluster.clone(), connect_timeout, timeout))
+            }
+            _ => ConnectionManager::new(self.clone(), connect_timeout, timeout),
+        }
     }
 
-    async fn primary(&self, timeout: Duration) -> RedisResult<(Client, Option<Address>)> {
+    fn look_again(&self) {
+        if let Target::Cluster(cluster) = &self.0 {
+            cluster.look_again();
+        }
+    }
+
+    async fn primary(&self, key: &str, timeout: Duration) -> RedisResult<(Client, Option<Address>)> {
         match &self.0 {
             Target::Server(client) => Ok((client.clone(), None)),
             Target::Sentinels(sentinels) => {
                 let (client, address) = sentinels.primary(timeout).await?;
                 Ok((client, Some(address)))
+            }
+            Target::Cluster(cluster) => {
+                let address = cluster.owner(slot::slot_of(key.as_bytes()), timeout).await?;
+                Ok((cluster.client(address.clone())?, Some(address)))
             }
         }
     }
@@ -166,18 +225,43 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Whether it leads to the present primary. Without Sentinel it always does.
+    /// Whether it leads to a present primary. Without Sentinel or Cluster it always does.
     pub fn is_current(&self) -> bool {
         match (&self.target, &self.address) {
             (Target::Sentinels(sentinels), Some(address)) => sentinels.is_primary(address),
+            (Target::Cluster(cluster), Some(address)) => cluster.owns(address, None),
             _ => true,
         }
+    }
+
+    /// Whether it leads to the present primary of `key`.
+    pub fn leads_to(&self, key: &str) -> bool {
+        match (&self.target, &self.address) {
+            (Target::Cluster(cluster), Some(address)) => {
+                cluster.owns(address, Some(slot::slot_of(key.as_bytes())))
+            }
+            _ => self.is_current(),
+        }
+    }
+
+    /// After an error the Cluster may be another.
+    fn noted<T>(&self, answer: RedisResult<T>) -> RedisResult<T> {
+        if let (Err(_), Target::Cluster(cluster)) = (&answer, &self.target) {
+            cluster.look_again();
+        }
+        answer
     }
 }
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        self.inner.req_packed_command(command)
+        async move {
+            let answer = self.inner.req_packed_command(command).await;
+            // What the server said comes as a value at this level; the caller sees an error either way.
+            let answer = answer.and_then(Value::extract_error);
+            self.noted(answer)
+        }
+        .boxed()
     }
 
     fn req_packed_commands<'a>(
@@ -186,7 +270,11 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        self.inner.req_packed_commands(pipeline, offset, count).boxed()
+        async move {
+            let answer = self.inner.req_packed_commands(pipeline, offset, count).await;
+            self.noted(answer)
+        }
+        .boxed()
     }
 
     fn get_db(&self) -> i64 {

@@ -1,13 +1,19 @@
 //! Asking sentinels for the primary.
 
+mod report;
+
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
 use futures::future::join_all;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult,
+};
 use tokio::sync::watch;
+
+pub use report::{Sentinel as SentinelReport, View as SentinelView};
 
 use crate::tls::{Tls, moved_to};
 
@@ -81,21 +87,20 @@ fn wrong(what: &'static str) -> RedisError {
 #[derive(Clone)]
 pub(crate) struct Sentinels {
     known: watch::Receiver<Option<Address>>,
-    primary: ConnectionInfo,
+    place: Place,
 }
 
 impl Sentinels {
     pub(crate) fn watch(place: Place) -> RedisResult<Self> {
         let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         let (sender, known) = watch::channel(None);
-        let primary = place.primary.clone();
         let sentinels = place
             .sentinels
-            .into_iter()
-            .map(|info| Ok(Sentinel { client: Client::open(info)?, connection: None }))
+            .iter()
+            .map(|info| Ok(Sentinel { client: Client::open(info.clone())?, connection: None }))
             .collect::<RedisResult<_>>()?;
-        runtime.spawn(ask_all(sentinels, place.name, sender));
-        Ok(Self { known, primary })
+        runtime.spawn(ask_all(sentinels, place.name.clone(), sender));
+        Ok(Self { known, place })
     }
 
     /// The primary; waits for the first answer of a sentinel.
@@ -108,12 +113,27 @@ impl Sentinels {
         };
         let address = address.ok_or_else(|| io::Error::other("no sentinel names the primary"))?;
         let (host, port) = address.clone();
-        Ok((Client::open(moved_to(self.primary.clone(), host, port))?, address))
+        Ok((Client::open(moved_to(self.place.primary.clone(), host, port))?, address))
     }
 
     /// Of the primary, but for its address.
     pub(crate) fn primary_info(&self) -> &ConnectionInfo {
-        &self.primary
+        &self.place.primary
+    }
+
+    /// Asks each of them at once.
+    pub(crate) async fn report(&self) -> Vec<SentinelReport> {
+        join_all(self.place.sentinels.iter().map(async |info| {
+            let address = match info.addr() {
+                ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                    (host.clone(), *port)
+                }
+                other => (other.to_string(), 0),
+            };
+            let view = async { SentinelView::ask(&Client::open(info.clone())?, &self.place.name).await };
+            SentinelReport { address, view: view.await }
+        }))
+        .await
     }
 
     pub(crate) fn is_primary(&self, address: &Address) -> bool {
@@ -128,6 +148,12 @@ impl Sentinels {
     }
 }
 
+fn config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(ANSWER_TIMEOUT))
+        .set_response_timeout(Some(ANSWER_TIMEOUT))
+}
+
 struct Sentinel {
     client: Client,
     connection: Option<MultiplexedConnection>,
@@ -140,12 +166,7 @@ impl Sentinel {
     async fn ask(&mut self, name: &str) -> RedisResult<Answer> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => {
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(ANSWER_TIMEOUT))
-                    .set_response_timeout(Some(ANSWER_TIMEOUT));
-                self.client.get_multiplexed_async_connection_with_config(&config).await?
-            }
+            None => self.client.get_multiplexed_async_connection_with_config(&config()).await?,
         };
         // The address names the promoted one earlier than the description does; the epoch is only in the latter.
         let (address, mut about): (Option<Address>, HashMap<String, String>) = redis::pipe()
@@ -215,8 +236,6 @@ async fn ask_all(mut sentinels: Vec<Sentinel>, name: String, known: watch::Sende
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-
-    use redis::ConnectionAddr;
 
     use super::*;
     use crate::TlsFiles;

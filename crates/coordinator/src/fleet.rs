@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn fault_types_of_the_same_workers_are_placed_together() {
-        let topology = Topology { partitions: 4, enabled: FaultSet::ALL };
+        let topology = Topology { partitions: 4, enabled: FaultSet::ALL, slot_tags: 1 };
         let alive = BTreeMap::from([
             ("w1".to_owned(), worker("turn_fault,insulation")),
             ("w2".to_owned(), worker("bearing,eccentricity")),

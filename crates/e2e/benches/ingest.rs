@@ -157,7 +157,7 @@ async fn main() {
             let ours = per_core_second(&client, &ingest, &form, gateway_pid).await;
             let echo = per_core_second(&client, &echo, &form, bare.0.id()).await;
             let sink = per_core_second(&client, &sink, &form, bare.0.id()).await;
-            for partition in [0, 1].map(Partition::Numbered) {
+            for partition in [0, 1].map(|n| Partition::numbered(n, 1)) {
                 let _: u64 = cluster.command(&["XTRIM", &partition.stream(), "MAXLEN", "0"]).await;
             }
             // The first round warms up.

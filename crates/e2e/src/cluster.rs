@@ -26,7 +26,7 @@ pub struct Process {
 /// How a service is started.
 #[derive(Clone)]
 struct Start {
-    binary: String,
+    program: PathBuf,
     environment: Vec<(String, String)>,
 }
 
@@ -34,7 +34,7 @@ impl Start {
     /// Starts the service; its log is appended to `log`.
     fn spawn(&self, log: &Path) -> Child {
         let output = File::options().create(true).append(true).open(log).expect("a log");
-        Command::new(program(&self.binary))
+        Command::new(&self.program)
             .envs(self.environment.iter().map(|(k, v)| (k, v)))
             .stdout(Stdio::null())
             .stderr(Stdio::from(output))
@@ -47,6 +47,13 @@ impl Process {
     /// Starts it again, as it was, where it was.
     pub fn restart(&mut self) {
         self.child = self.start.spawn(&self.log);
+    }
+
+    /// Starts it again where it was, from the binaries in `directory`, else those of this build.
+    pub fn restart_from(&mut self, directory: Option<&Path>) {
+        let name = self.start.program.file_name().and_then(|n| n.to_str()).expect("a name");
+        self.start.program = directory.map_or_else(|| program(name), |from| from.join(name));
+        self.restart();
     }
 
     /// Its process id.
@@ -125,6 +132,8 @@ pub struct Cluster {
     pub url: String,
     /// Programs that look for Redis elsewhere, or as another user, and their URLs.
     pub urls: BTreeMap<String, String>,
+    /// Where services are started from, if not from this build: those of another version.
+    pub programs: Option<PathBuf>,
     /// Settings for every service.
     pub environment: Vec<(String, String)>,
     /// Services started so far; a dropped one is killed.
@@ -148,6 +157,7 @@ impl Cluster {
             redis,
             url,
             urls: BTreeMap::new(),
+            programs: None,
             environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             services: Vec::new(),
             logs: tempfile::tempdir().expect("a temporary directory"),
@@ -208,7 +218,8 @@ impl Cluster {
         let given = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         // Later ones win.
         let environment = own.into_iter().chain(self.environment.iter().cloned()).chain(given).collect();
-        let start = Start { binary: binary.to_owned(), environment };
+        let program = self.programs.as_ref().map_or_else(|| program(binary), |from| from.join(binary));
+        let start = Start { program, environment };
         let child = start.spawn(&log);
         self.services.push(Process { name: name.to_owned(), port, child, log, start });
     }

@@ -453,7 +453,7 @@ async fn a_partition_that_cannot_commit_holds_up_no_other() {
     let _one = ONE_AT_A_TIME.lock().await;
     let mut cluster = Cluster::start(&[], &[("VTOX_CLUSTER__PARTITIONS", "4")], &["all", "all"]).await;
     let gateway = cluster.gateway();
-    let wrong = Partition::Numbered(0).state(FaultType::Bearing);
+    let wrong = Partition::numbered(0, 1).state(FaultType::Bearing);
     let _: () = cluster.command(&["SET", &wrong, "not a hash"]).await;
     let client = reqwest::Client::new();
     let send = async |n: u32| {
@@ -468,11 +468,12 @@ async fn a_partition_that_cannot_commit_holds_up_no_other() {
     for n in 20..40 {
         assert_eq!(send(n).await.status(), 200);
     }
-    let topology = vtox_protocol::keys::Topology { partitions: 4, enabled: vtox_protocol::FaultSet::ALL };
+    let topology =
+        vtox_protocol::keys::Topology { partitions: 4, enabled: vtox_protocol::FaultSet::ALL, slot_tags: 1 };
     let blocked = (0..40)
         .filter(|n| {
             let id = vtox_protocol::VehicleId::new(&format!("V{n}")).unwrap();
-            topology.partition_of(&id) == Partition::Numbered(0)
+            topology.partition_of(&id) == Partition::numbered(0, 1)
         })
         .count() as u64;
     eventually(Duration::from_secs(15), "all results but the blocked ones", async || {

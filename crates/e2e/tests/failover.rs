@@ -12,7 +12,7 @@ const OTHERS: &str = "turn_fault,insulation,eccentricity,broken_bar";
 
 /// Of the first `count` vehicles those whose messages go to one of the partitions.
 fn vehicles_on(partitions: &[String], count: u64) -> Vec<String> {
-    let topology = Topology { partitions: 64, enabled: FaultSet::ALL };
+    let topology = Topology { partitions: 64, enabled: FaultSet::ALL, slot_tags: 1 };
     ids(count)
         .into_iter()
         .filter(|id| {
@@ -190,7 +190,7 @@ async fn a_worker_that_is_asked_to_stop_hands_over_without_a_redelivery() {
     })
     .await;
     println!("SIGTERM to results of all vehicles by the other worker: {:?}", asked_at.elapsed());
-    for partition in (0..8).map(Partition::Numbered) {
+    for partition in (0..8).map(|n| Partition::numbered(n, 1)) {
         let key = partition.ownership(FaultType::Bearing);
         let suspect: Option<String> = cluster.command(&["HGET", &key, "suspect"]).await;
         assert_eq!(suspect, None, "a planned hand-over makes nothing suspect");

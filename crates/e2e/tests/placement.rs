@@ -213,7 +213,7 @@ async fn a_worker_that_fails_fast_loses_what_it_has_and_attracts_nothing() {
     let load = Load { vehicles: 60, interval: Duration::from_millis(500) };
     let fleet = Fleet::start(&cluster.gateway(), &cluster.redis.url(), load).await;
     // One broken lane is no broken worker: nothing wanders.
-    let broken = Partition::Numbered(3).state(FaultType::Bearing);
+    let broken = Partition::numbered(3, 1).state(FaultType::Bearing);
     let granted = settled(&mut cluster).await;
     cluster.break_key(&broken).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -296,7 +296,7 @@ async fn a_drained_worker_hands_over_without_a_redelivery() {
         let refused = metric(&mut cluster, name, "vtox_worker_commits_refused_total").await;
         assert_eq!(refused, 0.0, "{name}: a commit was refused");
     }
-    for partition in (0..16).map(Partition::Numbered) {
+    for partition in (0..16).map(|n| Partition::numbered(n, 1)) {
         for fault in FaultType::ALL {
             let suspect: Option<String> =
                 cluster.command(&["HGET", &partition.ownership(fault), "suspect"]).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vtox_streams::topology;
-use vtox_streams::views::Memory;
+use vtox_streams::views::{Memory, Views};
 
 use crate::api::Api;
 use crate::durability;
@@ -75,9 +75,23 @@ pub async fn watch(api: Arc<Api>) -> anyhow::Result<()> {
 }
 
 async fn look(api: &Api) -> vtox_streams::Result<Admission> {
-    let Memory { used, limit, policy } = api.views.memory().await?;
-    if let Some(why) = durability::broken(api, limit, &policy).await? {
-        return Ok(Admission::Unavailable(why));
+    if let Some((_, uncovered @ 1..)) = api.service.redis.client.nodes().await? {
+        return Ok(Admission::Unavailable(format!(
+            "{uncovered} slots of the Redis Cluster have no node; start the nodes that are missing"
+        )));
+    }
+    let mut full = None;
+    for (name, node) in api.service.redis.control.primaries().await? {
+        let named = |why: String| if name.is_empty() { why } else { format!("{name}: {why}") };
+        let memory = Views::new(node.clone()).memory().await?;
+        if let Some(why) = durability::broken(&node, &api.service.settings.redis, &memory).await? {
+            return Ok(Admission::Unavailable(named(why)));
+        }
+        let Memory { used, limit, .. } = memory;
+        let share = api.service.settings.gateway.backlog_memory_share;
+        if limit > 0 && used as f64 >= share * limit as f64 {
+            full = Some(named(format!("Redis uses {used} of {limit} bytes; try again later")));
+        }
     }
     let settings = &api.service.settings.gateway;
     let topology = topology::current(&api.service.redis.control).await?;
@@ -97,8 +111,5 @@ async fn look(api: &Api) -> vtox_streams::Result<Admission> {
     if age_s >= settings.backlog_age_s {
         return Ok(Admission::Backlog(format!("the oldest message has waited {age_s} s; try again later")));
     }
-    if limit > 0 && used as f64 >= settings.backlog_memory_share * limit as f64 {
-        return Ok(Admission::Backlog(format!("Redis uses {used} of {limit} bytes; try again later")));
-    }
-    Ok(Admission::Open)
+    Ok(full.map_or(Admission::Open, Admission::Backlog))
 }

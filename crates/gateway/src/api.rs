@@ -73,7 +73,7 @@ impl Api {
     /// Reads the topology and opens everything.
     pub async fn open(service: Arc<Service>, clock: RedisClock) -> anyhow::Result<Arc<Self>> {
         let (redis, settings) = (&service.redis, &service.settings);
-        let topology = topology::agree(&redis.control, &settings.topology())
+        let topology = topology::agree_at_start(&redis.control, &settings.topology())
             .await
             .context("agreeing on the topology")?;
         let remember = Duration::from_secs(settings.gateway.idempotency_window_s);

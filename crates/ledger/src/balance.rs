@@ -269,7 +269,7 @@ mod tests {
     }
 
     fn balance(book: &Book, results: Vec<Answer>, dead_letters: Vec<DeadLetter>) -> Balance {
-        let topology = Topology { partitions: 4, enabled: FaultSet::EMPTY.with(FAULT) };
+        let topology = Topology { partitions: 4, enabled: FaultSet::EMPTY.with(FAULT), slot_tags: 1 };
         Balance::of(book, &Answers { results, dead_letters }, topology.enabled, Some(&topology))
     }
 

@@ -22,7 +22,8 @@ const BATCH: usize = 1_000;
 pub struct Follower {
     ledger: Ledger,
     redis: Endpoint,
-    reader: Reader,
+    /// Of results and dead letters: under Redis Cluster they are on different nodes.
+    readers: [Reader; 2],
     /// Where it began, of results and dead letters.
     start: [EntryId; 2],
     position: [EntryId; 2],
@@ -54,9 +55,9 @@ impl Follower {
                 *position = newest.id;
             }
         }
-        let reader = Reader::new(redis.clone());
+        let readers = [0, 1].map(|_| Reader::new(redis.clone()));
         let mut follower =
-            Self { ledger, redis, reader, start, position: start, topology, before: Counts::default() };
+            Self { ledger, redis, readers, start, position: start, topology, before: Counts::default() };
         follower.before = follower.counts().await?;
         Ok(follower)
     }
@@ -68,22 +69,27 @@ impl Follower {
 
     /// Reads on for a moment.
     pub async fn step(&mut self) -> anyhow::Result<()> {
-        let after = [0, 1].map(|n| (STREAMS[n].to_owned(), self.position[n]));
-        match self.reader.read(&after, BATCH, Duration::from_millis(200)).await {
-            Ok(read) => {
-                for (stream, entries) in read {
-                    for entry in entries {
-                        self.position[stream] = entry.id;
-                        if stream == 0 {
-                            Answer::read(&entry).into_iter().for_each(|a| self.ledger.result(a));
-                        } else {
-                            DeadLetter::read(&entry).into_iter().for_each(|l| self.ledger.dead_letter(l));
-                        }
-                    }
+        let [results, letters] = &mut self.readers;
+        let after = |n: usize| [(STREAMS[n].to_owned(), self.position[n])];
+        let (after_results, after_letters) = (after(0), after(1));
+        let read = tokio::join!(
+            results.read(&after_results, BATCH, Duration::from_millis(200)),
+            letters.read(&after_letters, BATCH, Duration::from_millis(1))
+        );
+        for (stream, read) in [read.0, read.1].into_iter().enumerate() {
+            let Ok(read) = read else {
+                // Redis is away for a moment; the position is ours.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            };
+            for entry in read.into_iter().flat_map(|(_, entries)| entries) {
+                self.position[stream] = entry.id;
+                if stream == 0 {
+                    Answer::read(&entry).into_iter().for_each(|a| self.ledger.result(a));
+                } else {
+                    DeadLetter::read(&entry).into_iter().for_each(|l| self.ledger.dead_letter(l));
                 }
             }
-            // Redis is away for a moment; the position is ours.
-            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
         Ok(())
     }
@@ -125,7 +131,7 @@ impl Follower {
         for (stream, entries) in entries.iter_mut().enumerate() {
             let mut position = self.start[stream];
             loop {
-                let page = self.reader.range(STREAMS[stream], position, None, BATCH).await?;
+                let page = self.readers[stream].range(STREAMS[stream], position, None, BATCH).await?;
                 let Some(last) = page.last() else { break };
                 position = last.id;
                 entries.extend(page);

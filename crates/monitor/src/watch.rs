@@ -54,7 +54,7 @@ pub async fn run(
     metrics: Metrics,
 ) -> anyhow::Result<()> {
     let connection = service.redis.control.clone();
-    let topology = topology::agree(&connection, &service.settings.topology())
+    let topology = topology::agree_at_start(&connection, &service.settings.topology())
         .await
         .context("agreeing on the topology")?;
     let mut watcher = Watcher {

@@ -1,9 +1,8 @@
 //! Every key name VTOX uses in Redis.
 
-use std::fmt;
-use std::str::FromStr;
+mod partition;
 
-use serde::{Deserialize, Serialize};
+pub use partition::{MAX_PARTITIONS, MAX_SLOT_TAGS, Partition, SlotTag, Topology};
 
 use crate::{FaultType, VehicleId};
 
@@ -86,174 +85,32 @@ pub fn diagnosis_group(fault: FaultType) -> String {
     format!("{fault}_diagnosis_group")
 }
 
-/// A log of raw entries in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Partition {
-    /// The bare stream [`RAW`], always there.
-    Bare,
-    /// One of N further streams.
-    Numbered(u16),
+/// Hash stream to the last entry of it that was forwarded to `stream`, on the slot of the latter.
+pub fn forwarded(stream: &str) -> String {
+    format!("vtox:{{{stream}}}:forwarded")
 }
 
-impl fmt::Display for Partition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bare => f.write_str("bare"),
-            Self::Numbered(n) => write!(f, "{n}"),
-        }
-    }
+/// Hash stream with this tag to the last entry of it that may have been forwarded.
+pub fn forwarding(tag: SlotTag) -> String {
+    format!("vtox:{tag}:forwarding")
 }
 
-impl FromStr for Partition {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "bare" => Ok(Self::Bare),
-            n => {
-                n.parse().map(Self::Numbered).map_err(|_| format!("{n:?} is no partition: bare or a number"))
-            }
-        }
-    }
+/// Ownership and cursor of the aggregation where it must share the slot of [`RESULTS`].
+pub fn aggregation_beside_results() -> String {
+    format!("vtox:{{{RESULTS}}}:owner:aggregation")
 }
 
-impl Serialize for Partition {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+/// Term of the last writer of `key`, on the slot of the latter.
+pub fn writer(key: &str) -> String {
+    format!("vtox:{{{key}}}:writer")
 }
 
-impl<'de> Deserialize<'de> for Partition {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
+/// Counter of terms of the lease `key`, on the slot of the latter.
+pub fn term_beside(key: &str) -> String {
+    format!("vtox:{{{key}}}:term")
 }
 
-impl Partition {
-    /// The partition's stream.
-    pub fn stream(self) -> String {
-        match self {
-            Self::Bare => RAW.to_owned(),
-            Self::Numbered(n) => format!("{RAW}:{}:{n}", self.tag()),
-        }
-    }
-
-    /// Hash with the ownership token, the term, the cursor and the count of entries behind it.
-    pub fn ownership(self, fault: FaultType) -> String {
-        format!("vtox:{}:owner:{fault}:{self}", self.tag())
-    }
-
-    /// Hash vehicle id to folded state.
-    pub fn state(self, fault: FaultType) -> String {
-        format!("vtox:{}:state:{fault}:{self}", self.tag())
-    }
-
-    /// Remembers where the message of an id was appended.
-    pub fn seen(self, message_id: &crate::MessageId) -> String {
-        format!("vtox:{}:seen:{message_id}", self.tag())
-    }
-
-    /// Hash fault type to the entry that last tried a message again, and `attempt`, their number.
-    pub fn replayed(self, message_id: &crate::MessageId) -> String {
-        format!("vtox:{}:replayed:{message_id}", self.tag())
-    }
-
-    /// The partition of a stream; none where the name is not one of ours.
-    pub fn of_stream(stream: &str) -> Option<Self> {
-        let partition = match stream.rsplit_once(':') {
-            None => Self::Bare,
-            Some((_, number)) => Self::Numbered(number.parse().ok()?),
-        };
-        (partition.stream() == stream).then_some(partition)
-    }
-
-    /// Hash tag shared by all keys of the partition, so that its commits stay on one slot. The tag of
-    /// the bare stream hashes to the slot of its bare name.
-    const fn tag(self) -> &'static str {
-        match self {
-            Self::Bare => "{motor_raw_data}",
-            Self::Numbered(_) => "{vtox-0}",
-        }
-    }
-}
-
-/// How the raw stream is divided. Agreed in Redis under [`TOPOLOGY`], so that all gateways and workers
-/// see the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Topology {
-    /// 1: the bare stream alone. N > 1: N further streams, which the gateway writes to.
-    pub partitions: u16,
-    /// Fault types that are diagnosed: they count for results, backlog and trimming.
-    pub enabled: crate::FaultSet,
-}
-
-/// Most partitions a topology may have.
-pub const MAX_PARTITIONS: u16 = 1_024;
-
-impl Topology {
-    /// All partitions, the bare one first.
-    pub fn all(&self) -> impl Iterator<Item = Partition> + use<> {
-        let numbered = if self.partitions > 1 { self.partitions } else { 0 };
-        std::iter::once(Partition::Bare).chain((0..numbered).map(Partition::Numbered))
-    }
-
-    /// The partition of a vehicle's messages that come through the gateway.
-    pub fn partition_of(&self, vehicle: &VehicleId) -> Partition {
-        if self.partitions <= 1 {
-            return Partition::Bare;
-        }
-        Partition::Numbered((stable_hash(vehicle.as_str()) % u64::from(self.partitions)) as u16)
-    }
-}
-
-/// FNV-1a with a final mix. It places vehicles for ever: it must never change.
-fn stable_hash(text: &str) -> u64 {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^ (hash >> 33)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::FaultSet;
-
-    fn topology(partitions: u16) -> Topology {
-        Topology { partitions, enabled: FaultSet::ALL }
-    }
-
-    #[test]
-    fn keys_of_a_partition_share_its_tag() {
-        let p = Partition::Numbered(17);
-        assert_eq!(p.stream(), "motor_raw_data:{vtox-0}:17");
-        assert_eq!(p.ownership(FaultType::Bearing), "vtox:{vtox-0}:owner:bearing:17");
-        assert_eq!(Partition::Bare.state(FaultType::Bearing), "vtox:{motor_raw_data}:state:bearing:bare");
-        assert_eq!(Partition::of_stream(&p.stream()), Some(p));
-        assert_eq!(Partition::of_stream(RAW), Some(Partition::Bare));
-        for other in ["", "results", "motor_raw_data:{vtox-0}:x", "motor_raw_data:17"] {
-            assert_eq!(Partition::of_stream(other), None);
-        }
-    }
-
-    #[test]
-    fn vehicles_stay_where_they_were_placed() {
-        let id = VehicleId::new("粤B·SEAL·202412345").unwrap();
-        assert_eq!(topology(64).partition_of(&id), Partition::Numbered(7));
-        assert_eq!(topology(1).partition_of(&id), Partition::Bare);
-        assert_eq!(topology(1).all().count(), 1);
-        assert_eq!(topology(64).all().count(), 65);
-    }
-
-    #[test]
-    fn vehicles_spread_over_the_partitions() {
-        let mut counts = [0_u32; 64];
-        for n in 0..6_400 {
-            let id = VehicleId::new(&format!("粤B·SEAL·2024{n:05}")).unwrap();
-            let Partition::Numbered(p) = topology(64).partition_of(&id) else { panic!("bare") };
-            counts[usize::from(p)] += 1;
-        }
-        assert!(counts.iter().all(|c| (60..=140).contains(c)), "{counts:?}");
-    }
+/// One of the keys `vtox:auth:*` as it is named where all of them must share a slot.
+pub fn auth_together(name: &str) -> String {
+    name.replacen("vtox:auth:", "vtox:{auth}:", 1)
 }

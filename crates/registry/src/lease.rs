@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::Script;
 use vtox_connection::ConnectionManager;
+use vtox_protocol::keys::term_beside;
 
 use crate::Result;
 
@@ -27,12 +28,13 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// On a connection that does not block. Terms are counted under `term_key`.
+    /// On a connection that does not block. Terms are counted under `term_key`, or in a Cluster beside the lease: both
+    /// change in one step.
     pub fn new(connection: ConnectionManager, key: &'static str, term_key: impl Into<String>) -> Self {
         Self {
+            term_key: if connection.is_cluster() { term_beside(key) } else { term_key.into() },
             connection,
             key,
-            term_key: term_key.into(),
             take: Script::new(include_str!("scripts/lease.lua")),
             resign: Script::new(include_str!("scripts/resign.lua")),
         }

@@ -9,7 +9,8 @@ use vtox_protocol::{MotorProfile, VehicleId, VehicleMotor};
 use crate::Result;
 use crate::services::{readable, to_json};
 
-/// The hashes of motors and of their models. Each change moves the epoch in the same step.
+/// The hashes of motors and of their models. Each change moves the epoch in the same step; in a Cluster right after it, and
+/// a change that was cut off before is an error, to be made again.
 #[derive(Clone)]
 pub struct Motors {
     connection: ConnectionManager,
@@ -61,26 +62,28 @@ impl Motors {
     }
 
     async fn set(&self, hash: &str, field: &str, json: String) -> Result<()> {
-        let _: () = redis::pipe()
-            .atomic()
-            .hset(hash, field, json)
-            .ignore()
-            .cmd("INCR")
-            .arg(MOTORS_EPOCH)
-            .ignore()
-            .query_async(&mut self.connection.clone())
-            .await?;
-        Ok(())
+        self.change(redis::Cmd::hset(hash, field, json)).await.map(|_| ())
     }
 
     async fn remove(&self, hash: &str, field: &str) -> Result<bool> {
-        let (removed, _): (u64, u64) = redis::pipe()
+        Ok(self.change(redis::Cmd::hdel(hash, field)).await? == 1)
+    }
+
+    async fn change(&self, change: redis::Cmd) -> Result<u64> {
+        let mut connection = self.connection.clone();
+        let epoch = redis::cmd("INCR").arg(MOTORS_EPOCH).to_owned();
+        if connection.is_cluster() {
+            // In this order: whoever sees the new epoch must find the change.
+            let changed = change.query_async(&mut connection).await?;
+            let _: u64 = epoch.query_async(&mut connection).await?;
+            return Ok(changed);
+        }
+        let (changed, _): (u64, u64) = redis::pipe()
             .atomic()
-            .hdel(hash, field)
-            .cmd("INCR")
-            .arg(MOTORS_EPOCH)
-            .query_async(&mut self.connection.clone())
+            .add_command(change)
+            .add_command(epoch)
+            .query_async(&mut connection)
             .await?;
-        Ok(removed == 1)
+        Ok(changed)
     }
 }

@@ -75,7 +75,7 @@ impl Placement {
 pub async fn watch_placement(redis: impl Into<Endpoint>, changed: &Notify) {
     let redis = redis.into();
     loop {
-        match redis.pubsub().await {
+        match redis.pubsub(PLACEMENT_CHANNEL).await {
             Ok((mut pubsub, moved)) => {
                 if pubsub.subscribe(PLACEMENT_CHANNEL).await.is_ok() {
                     changed.notify_one();

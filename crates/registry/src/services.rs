@@ -41,8 +41,8 @@ impl Members {
 pub struct Registry {
     connection: ConnectionManager,
     heartbeat: Script,
-    remove: Script,
-    event: Script,
+    set: Script,
+    note: Script,
 }
 
 impl Registry {
@@ -51,32 +51,54 @@ impl Registry {
         Self {
             connection,
             heartbeat: Script::new(include_str!("scripts/heartbeat.lua")),
-            remove: Script::new(include_str!("scripts/remove.lua")),
-            event: Script::new(include_str!("scripts/event.lua")),
+            set: Script::new(include_str!("scripts/set.lua")),
+            note: Script::new(include_str!("scripts/note.lua")),
         }
     }
 
     /// Says that a service lives, with its record and a worker's load. Answers epoch ms on Redis' clock.
+    ///
+    /// The heartbeat comes last, so whoever lives has a record; each is whole by itself and written again with the next.
     pub async fn heartbeat(&self, record: &ServiceRecord, load: Option<&WorkerLoad>) -> Result<u64> {
-        let mut call = self.heartbeat.prepare_invoke();
-        call.key(SERVICES).key(HEARTBEATS);
-        call.arg(record.field()).arg(&record.service_id).arg(to_json(record)?);
         if let Some(load) = load {
-            call.key(WORKER_LOADS).arg(to_json(load)?);
+            self.set(WORKER_LOADS, &record.service_id, to_json(load)?).await?;
         }
+        self.set(SERVICES, &record.field(), to_json(record)?).await?;
+        let mut call = self.heartbeat.prepare_invoke();
+        call.key(HEARTBEATS).arg(&record.service_id);
         let (s, us): (u64, u64) = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(s * 1_000 + us / 1_000)
     }
 
     /// Removes a service that ended or has long been dead. The coordinator takes a worker's assignment away.
+    ///
+    /// Its record goes last: what is cut off in between is done again by whoever still finds it.
     pub async fn deregister(&self, record: &ServiceRecord, redis_now_ms: u64) -> Result<()> {
+        let mut connection = self.connection.clone();
         let event = event(ServiceEventType::ServiceDeregistered, record, redis_now_ms)?;
-        let mut call = self.remove.prepare_invoke();
-        call.key(SERVICES).key(SERVICE_EVENTS).key(HEARTBEATS);
+        let mut traces = redis::pipe();
+        traces.hdel(HEARTBEATS, &record.service_id).ignore();
         if record.service_type == ServiceType::Worker {
-            call.key(WORKER_LOADS).key(DRAINING);
+            traces.hdel(WORKER_LOADS, &record.service_id).ignore();
+            traces.hdel(DRAINING, &record.service_id).ignore();
         }
-        call.arg(record.field()).arg(&record.service_id).arg(event).arg(SERVICE_EVENTS_KEPT);
+        let () = traces.query_async(&mut connection).await?;
+        self.note(&event).await?;
+        let _: u8 = redis::cmd("HDEL").arg(SERVICES).arg(record.field()).query_async(&mut connection).await?;
+        Ok(())
+    }
+
+    /// Sets a field of a hash, also in a full Redis.
+    async fn set(&self, hash: &str, field: &str, value: String) -> Result<()> {
+        let mut call = self.set.prepare_invoke();
+        call.key(hash).arg(field).arg(value);
+        let _: u8 = call.invoke_async(&mut self.connection.clone()).await?;
+        Ok(())
+    }
+
+    async fn note(&self, event: &str) -> Result<()> {
+        let mut call = self.note.prepare_invoke();
+        call.key(SERVICE_EVENTS).arg(event).arg(SERVICE_EVENTS_KEPT);
         let _: u8 = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(())
     }
@@ -108,11 +130,8 @@ impl Registry {
         redis_now_ms: u64,
     ) -> Result<()> {
         let event = event(kind, record, redis_now_ms)?;
-        let mut call = self.event.prepare_invoke();
-        call.key(SERVICES).key(SERVICE_EVENTS);
-        call.arg(record.field()).arg(to_json(record)?).arg(event).arg(SERVICE_EVENTS_KEPT);
-        let _: u8 = call.invoke_async(&mut self.connection.clone()).await?;
-        Ok(())
+        self.set(SERVICES, &record.field(), to_json(record)?).await?;
+        self.note(&event).await
     }
 
     /// Reads everything.

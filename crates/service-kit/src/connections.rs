@@ -27,8 +27,8 @@ impl Connections {
     /// Connects lazily, so that a service starts before its Redis does.
     pub fn open(settings: &Redis) -> anyhow::Result<Self> {
         let client = settings.endpoint(None).context(
-            "redis.url must be redis://HOST:PORT, or redis+sentinel://HOST:PORT,HOST:PORT,.../NAME under Sentinel, or the \
-             same with rediss for TLS",
+            "redis.url must be redis://HOST:PORT, or redis+sentinel://HOST:PORT,HOST:PORT,.../NAME under Sentinel, or \
+             redis+cluster://HOST:PORT,HOST:PORT,... of a Redis Cluster, or the same with rediss for TLS",
         )?;
         Ok(Self { control: client.manager(CONTROL_TIMEOUT), data: client.manager(DATA_TIMEOUT), client })
     }

@@ -1,5 +1,7 @@
 //! The fenced commit: results, folded state and cursor in one atomic step, or nothing.
 
+mod apart;
+
 use redis::Script;
 use vtox_connection::ConnectionManager;
 use vtox_protocol::{EntryId, keys};
@@ -14,8 +16,17 @@ enum Kind {
     Hash,
 }
 
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Hash => "hash",
+        }
+    }
+}
+
 enum Operation {
-    Append { target: usize, maxlen: usize, fields: Vec<(String, Vec<u8>)> },
+    Append { target: usize, maxlen: usize, id: Option<EntryId>, fields: Vec<(String, Vec<u8>)> },
     Set { target: usize, fields: Vec<(String, Vec<u8>)> },
 }
 
@@ -40,10 +51,14 @@ impl Log {
         }
     }
 
-    /// The results, as aggregation reads them.
-    pub fn of_aggregation() -> Self {
+    /// The results, as aggregation reads them; of a Cluster or of one server.
+    pub fn of_aggregation(cluster: bool) -> Self {
         Self {
-            ownership: keys::AGGREGATION.to_owned(),
+            ownership: if cluster {
+                keys::aggregation_beside_results()
+            } else {
+                keys::AGGREGATION.to_owned()
+            },
             stream: keys::RESULTS.to_owned(),
             group: keys::AGGREGATION_GROUP.to_owned(),
         }
@@ -59,6 +74,8 @@ pub struct Commit {
     entries: usize,
     targets: Vec<(String, Kind)>,
     operations: Vec<Operation>,
+    /// Term of whoever writes the targets one by one, before the cursor; none: all in one step.
+    apart: Option<u64>,
 }
 
 /// How a commit ended.
@@ -75,6 +92,18 @@ pub enum Committed {
 }
 
 impl Operation {
+    fn target(&self) -> usize {
+        match self {
+            Self::Append { target, .. } | Self::Set { target, .. } => *target,
+        }
+    }
+
+    fn fields(&self) -> &[(String, Vec<u8>)] {
+        match self {
+            Self::Append { fields, .. } | Self::Set { fields, .. } => fields,
+        }
+    }
+
     /// Whether a planted bug writes it after the cursor has moved.
     fn is_late(&self) -> bool {
         Bug::CursorBeforeResult.is_planted()
@@ -88,7 +117,16 @@ impl Commit {
 
     /// Moves the cursor of `log` from `from` over `entries` entries to `to`, as the owner `token`.
     pub fn new(log: Log, token: &str, from: EntryId, to: EntryId, entries: usize) -> Self {
-        Self { log, token: token.to_owned(), from, to, entries, targets: Vec::new(), operations: Vec::new() }
+        Self {
+            log,
+            token: token.to_owned(),
+            from,
+            to,
+            entries,
+            targets: Vec::new(),
+            operations: Vec::new(),
+            apart: None,
+        }
     }
 
     /// Appends an entry to a stream.
@@ -108,7 +146,29 @@ impl Commit {
         fields: impl IntoIterator<Item = (K, V)>,
     ) -> &mut Self {
         let target = self.target(stream, Kind::Stream);
-        self.operations.push(Operation::Append { target, maxlen, fields: owned(fields) });
+        self.operations.push(Operation::Append { target, maxlen, id: None, fields: owned(fields) });
+        self
+    }
+
+    /// The same for what belongs to the entry `id`, where nothing else is appended to the stream: written apart it takes
+    /// this id, so that it is there once however often it is written.
+    pub fn append_once<K: Into<String>, V: Into<Vec<u8>>>(
+        &mut self,
+        stream: &str,
+        id: EntryId,
+        maxlen: usize,
+        fields: impl IntoIterator<Item = (K, V)>,
+    ) -> &mut Self {
+        let target = self.target(stream, Kind::Stream);
+        self.operations.push(Operation::Append { target, maxlen, id: Some(id), fields: owned(fields) });
+        self
+    }
+
+    /// Writes the targets one by one before the cursor moves, since a Cluster has them on several slots: streams first,
+    /// then hashes, unless a writer of a later term than `term` was there. After a crash in between all of it is written
+    /// again, so it must be such that this does no harm.
+    pub fn apart(&mut self, term: u64) -> &mut Self {
+        self.apart = Some(term);
         self
     }
 
@@ -146,17 +206,28 @@ fn owned<K: Into<String>, V: Into<Vec<u8>>>(
 pub struct Committer {
     connection: ConnectionManager,
     script: Script,
+    write: Script,
 }
 
 impl Committer {
     /// On a connection that does not block.
     pub fn new(connection: ConnectionManager) -> Self {
-        Self { connection, script: planted::script(include_str!("scripts/commit.lua")) }
+        Self {
+            connection,
+            script: planted::script(include_str!("scripts/commit.lua")),
+            write: Script::new(include_str!("scripts/write.lua")),
+        }
     }
 
     /// Runs one commit. After [`StreamError::Unknown`] the same commit may be run again: a try that
     /// was done is recognised.
     pub async fn run(&self, commit: &Commit) -> Result<Committed> {
+        if let Some(term) = commit.apart
+            && !self.write_apart(commit, term).await?
+        {
+            return Ok(Committed::Fenced);
+        }
+        let together = commit.apart.is_none();
         let mut call = self.script.prepare_invoke();
         call.key(&commit.log.ownership).key(&commit.log.stream);
         call.arg(&commit.token)
@@ -164,16 +235,13 @@ impl Committer {
             .arg(commit.to.to_string())
             .arg(commit.entries)
             .arg(&commit.log.group);
-        for (key, kind) in &commit.targets {
+        for (key, kind) in commit.targets.iter().filter(|_| together) {
             call.key(key);
-            call.arg(match kind {
-                Kind::Stream => "stream",
-                Kind::Hash => "hash",
-            });
+            call.arg(kind.name());
         }
-        for operation in commit.operations.iter().filter(|o| !o.is_late()) {
+        for operation in commit.operations.iter().filter(|o| together && !o.is_late()) {
             let fields = match operation {
-                Operation::Append { target, maxlen, fields } => {
+                Operation::Append { target, maxlen, fields, .. } => {
                     call.arg("A").arg(*target).arg(*maxlen).arg(2 * fields.len());
                     fields
                 }

@@ -21,6 +21,9 @@
 //! at a time, counting an attempt before each; an entry that took three owners with it is answered with
 //! a dead letter. A commit clears the mark. A planned hand-over never sets it.
 //!
+//! Under Redis Cluster all keys of a partition are on the slot of its tag, and with them its results and dead letters:
+//! [`Forwarder`] copies those to the bare streams.
+//!
 //! Again: [`Replays`] appends a copy of an entry under the same message id, named for the fault types that are to answer
 //! it, once per attempt before it.
 
@@ -31,6 +34,7 @@ mod backlog;
 mod commit;
 mod dead_letters;
 mod error;
+mod forward;
 mod ownership;
 mod planted;
 mod publish;
@@ -45,6 +49,7 @@ pub use backlog::{Backlog, Janitor, PartitionBacklog, Progress};
 pub use commit::{Commit, Committed, Committer, Log};
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use error::{Result, StreamError};
+pub use forward::{Confirmation, Forwarder};
 pub use ownership::{Granted, Lane, Ownership, OwnershipRow};
 pub use planted::Bug;
 pub use publish::{Claim, Durability, Published, Publisher};

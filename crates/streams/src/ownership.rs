@@ -224,5 +224,5 @@ impl Ownership {
 }
 
 fn same_slot(a: Partition, b: Partition) -> bool {
-    (a == Partition::Bare) == (b == Partition::Bare)
+    a.tag() == b.tag()
 }

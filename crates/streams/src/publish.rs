@@ -77,25 +77,28 @@ struct Dedicated {
 const SLACK: Duration = Duration::from_secs(2);
 
 impl Dedicated {
-    async fn take(&self) -> Result<Connection> {
+    async fn take(&self, stream: &str) -> Result<Connection> {
         let mut idle = self.idle.lock().await;
-        while let Some(connection) = idle.pop() {
-            if connection.is_current() {
-                return Ok(connection);
-            }
+        idle.retain(Connection::is_current);
+        if let Some(index) = idle.iter().rposition(|connection| connection.leads_to(stream)) {
+            return Ok(idle.swap_remove(index));
+        }
+        // One for each that may wait is enough, whichever node of a Cluster they lead to.
+        if idle.len() >= REPLICATED_CONNECTIONS {
+            idle.remove(0);
         }
         drop(idle);
-        Ok(self.redis.connect(Some(self.timeout + SLACK)).await?)
+        Ok(self.redis.connect(stream, Some(self.timeout + SLACK)).await?)
     }
 
     /// Appends, and waits until the replicas have it. `WAIT` covers what this connection wrote, and fails on a server
     /// that has become a replica since.
-    async fn append(&self, call: &ScriptInvocation<'_>) -> Result<Answer> {
+    async fn append(&self, stream: &str, call: &ScriptInvocation<'_>) -> Result<Answer> {
         let _slot = self.slots.acquire().await.map_err(|e| StreamError::Refused(e.to_string()))?;
-        let mut connection = self.take().await?;
+        let mut connection = self.take(stream).await?;
         let appended = call.invoke_async(&mut connection).await;
         if appended.is_err() {
-            // The others lead to the same server and have seen the same: each would cost a message an unknown outcome.
+            // The others may have seen the same: each would cost a message an unknown outcome.
             self.idle.lock().await.clear();
         }
         let appended = appended?;
@@ -165,7 +168,7 @@ impl Publisher {
         }
         let (id, repeated, earlier): Answer = match &self.path {
             Path::Shared(connection) => call.invoke_async(&mut connection.clone()).await?,
-            Path::Dedicated(dedicated) => dedicated.append(&call).await?,
+            Path::Dedicated(dedicated) => dedicated.append(&partition.stream(), &call).await?,
         };
         let entry = id.parse().map_err(|_| StreamError::Unexpected(format!("entry id {id}")))?;
         Ok(match (repeated, earlier.split_once(' ')) {

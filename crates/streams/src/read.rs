@@ -58,11 +58,11 @@ impl Reader {
     }
 
     /// The connection, for one command: who used it puts it back when it answered.
-    async fn take(&mut self) -> Result<Connection> {
-        match self.connection.take().filter(Connection::is_current) {
+    async fn take(&mut self, stream: &str) -> Result<Connection> {
+        match self.connection.take().filter(|connection| connection.leads_to(stream)) {
             Some(connection) => Ok(connection),
             // A read may block longer than any timeout of the connection; each has a limit of its own.
-            None => Ok(self.redis.connect(None).await?),
+            None => Ok(self.redis.connect(stream, None).await?),
         }
     }
 
@@ -74,7 +74,8 @@ impl Reader {
         count: usize,
         block: Duration,
     ) -> Result<Vec<(usize, Vec<Entry>)>> {
-        let mut connection = self.take().await?;
+        let Some((first, _)) = after.first() else { return Ok(Vec::new()) };
+        let mut connection = self.take(first).await?;
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(count).arg("BLOCK").arg(block.as_millis().max(1) as u64).arg("STREAMS");
         for (stream, _) in after {
@@ -110,7 +111,7 @@ impl Reader {
         to: Option<EntryId>,
         count: usize,
     ) -> Result<Vec<Entry>> {
-        let mut connection = self.take().await?;
+        let mut connection = self.take(stream).await?;
         let mut command = redis::cmd("XRANGE");
         command
             .arg(stream)

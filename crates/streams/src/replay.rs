@@ -17,7 +17,7 @@ use vtox_protocol::keys::{self, Partition};
 use vtox_protocol::{EntryId, FaultSet, FaultType, MessageId};
 
 pub use self::plan::{Plan, Selection};
-use crate::{DeadLetter, Result, StreamError};
+use crate::{DeadLetter, DeadLetters, Result, StreamError};
 
 /// A message that is to be tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,17 +94,32 @@ impl Replays {
     pub async fn run(&self, retry: &Retry) -> Result<Replayed> {
         let mut call = self.script.prepare_invoke();
         call.key(retry.partition.stream())
-            .key(keys::DEAD_LETTERS)
             .key(retry.partition.replayed(&retry.message_id))
             .arg(retry.entry.to_string())
             .arg(retry.original.to_string())
             .arg(retry.message_id.as_str())
             .arg(retry.attempt)
             .arg(self.remember.as_millis() as u64);
+        // In a Cluster the letters are on another slot: they are read before and dropped after. What was replayed is
+        // remembered beside the raw stream, so a letter that stayed because of a crash in between is not replayed again.
+        let apart = self.connection.is_cluster();
+        let (there, copy) = if apart { self.letters(retry).await? } else { Default::default() };
+        if !apart {
+            call.key(keys::DEAD_LETTERS);
+        }
+        call.arg(copy.len());
+        copy.iter().for_each(|word| {
+            call.arg(word.as_slice());
+        });
         for RetriedFault { fault, follows, letter } in &retry.faults {
+            let letter = match letter {
+                Some(id) if apart && !there.contains(id) => "-".to_owned(),
+                Some(id) => id.to_string(),
+                None => String::new(),
+            };
             call.arg(fault.name())
                 .arg(follows.map_or_else(|| "*".to_owned(), |id| id.to_string()))
-                .arg(letter.map(|id| id.to_string()).unwrap_or_default());
+                .arg(letter);
         }
         let (verdict, entry, attempt, faults, refused): Answer =
             call.invoke_async(&mut self.connection.clone()).await?;
@@ -122,6 +137,9 @@ impl Replays {
         match verdict.as_str() {
             "done" => {
                 let entry = entry.parse().map_err(|_| unexpected(&entry))?;
+                if apart {
+                    self.drop_letters(retry, faults).await?;
+                }
                 Ok(Replayed { entry: Some(entry), attempt, faults, refused })
             }
             "refused" | "not_kept" => {
@@ -130,6 +148,34 @@ impl Replays {
             }
             other => Err(unexpected(other)),
         }
+    }
+
+    /// The letters of a retry that are there, and the fields of one of them, names and values in turn: all have the same
+    /// copy of the entry.
+    async fn letters(&self, retry: &Retry) -> Result<(Vec<EntryId>, Vec<Vec<u8>>)> {
+        let (mut there, mut fields) = (Vec::new(), Vec::new());
+        for id in retry.faults.iter().filter_map(|retried| retried.letter) {
+            let found: Vec<(String, Vec<Vec<u8>>)> = redis::cmd("XRANGE")
+                .arg(keys::DEAD_LETTERS)
+                .arg(id.to_string())
+                .arg(id.to_string())
+                .query_async(&mut self.connection.clone())
+                .await?;
+            if let Some((_, words)) = found.into_iter().next() {
+                there.push(id);
+                fields = words;
+            }
+        }
+        Ok((there, fields))
+    }
+
+    async fn drop_letters(&self, retry: &Retry, faults: FaultSet) -> Result<()> {
+        let letters = DeadLetters::new(self.connection.clone());
+        let replayed = retry.faults.iter().filter(|retried| faults.contains(retried.fault));
+        for id in replayed.filter_map(|retried| retried.letter) {
+            letters.drop(id).await?;
+        }
+        Ok(())
     }
 
     /// Retries of dead letters, those of one entry together, in the order of their entries. Letters whose stream is none

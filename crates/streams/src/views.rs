@@ -131,7 +131,8 @@ impl Views {
         let info = self.info("memory").await?;
         let number = |name| field(&info, name).and_then(|text| text.parse().ok()).unwrap_or(0);
         let policy = field(&info, "maxmemory_policy").unwrap_or_default().to_owned();
-        Ok(Memory { used: number("used_memory"), limit: number("maxmemory"), policy })
+        let (used, limit) = (number("used_memory"), number("maxmemory"));
+        Ok(Memory { used, limit, machine: number("total_system_memory"), policy })
     }
 
     /// Whether Redis writes what it is told to an append-only file.
@@ -155,6 +156,8 @@ pub struct Memory {
     pub used: u64,
     /// What it may use; 0: no limit.
     pub limit: u64,
+    /// What its machine has.
+    pub machine: u64,
     /// What it does beyond.
     pub policy: String,
 }

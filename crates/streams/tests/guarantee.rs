@@ -173,7 +173,7 @@ async fn a_target_of_the_wrong_type_is_found_before_the_first_write() {
 async fn a_full_redis_refuses_what_is_new_and_drains_what_is_there() {
     let c = Cluster::owned_by("t").await;
     let id = c.publish("m1").await;
-    let topology = Topology { partitions: 4, enabled: FaultSet::ALL };
+    let topology = Topology { partitions: 4, enabled: FaultSet::ALL, slot_tags: 1 };
     topology::agree(&c.connection, &topology).await.unwrap();
     let _: () = c.query(&["CONFIG", "SET", "maxmemory", "1"]).await;
     assert_eq!(topology::agree(&c.connection, &topology).await.unwrap(), topology, "a worker can start");
@@ -225,7 +225,8 @@ async fn attempts_on_a_suspect_are_counted_until_a_commit() {
 #[tokio::test]
 async fn lag_is_counted_and_nothing_unread_is_trimmed() {
     let c = Cluster::owned_by("t").await;
-    let topology = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
+    let topology =
+        Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing), slot_tags: 1 };
     topology::agree(&c.connection, &topology).await.unwrap();
     let ids = [c.publish("m1").await, c.publish("m2").await, c.publish("m3").await];
     assert_eq!(c.janitor.trim_partition(Partition::Bare, u64::MAX, 0).await.unwrap(), 0);
@@ -245,7 +246,7 @@ async fn lag_is_counted_and_nothing_unread_is_trimmed() {
 async fn lag_is_counted_without_any_group() {
     let c = Cluster::start().await;
     c.publish("m1").await;
-    let topology = Topology { partitions: 1, enabled: FaultSet::ALL };
+    let topology = Topology { partitions: 1, enabled: FaultSet::ALL, slot_tags: 1 };
     let backlog = c.janitor.backlog(&topology).await.unwrap();
     assert_eq!((backlog.entries(), backlog.lag_of(FaultType::Insulation)), (1, 1));
     tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -276,16 +277,34 @@ async fn replicated_is_unknown_while_no_replica_confirms() {
 #[tokio::test]
 async fn the_first_topology_holds_for_all() {
     let c = Cluster::start().await;
-    let first = Topology { partitions: 64, enabled: FaultSet::ALL };
-    let second = Topology { partitions: 1, enabled: FaultSet::ALL };
+    let first = Topology { partitions: 64, enabled: FaultSet::ALL, slot_tags: 1 };
+    let second = Topology { partitions: 1, enabled: FaultSet::ALL, slot_tags: 1 };
     assert_eq!(topology::agree(&c.connection, &first).await.unwrap(), first);
     assert_eq!(topology::agree(&c.connection, &second).await.unwrap(), first);
 }
 
 #[tokio::test]
+async fn who_starts_waits_while_the_primary_waits_for_its_replicas() {
+    let redis = RedisServer::start(&["--min-replicas-to-write", "1"]);
+    let connection = redis.connection().await;
+    let wanted = Topology { partitions: 8, enabled: FaultSet::ALL, slot_tags: 1 };
+    let refused = topology::agree(&connection, &wanted).await;
+    assert!(matches!(&refused, Err(StreamError::Refused(why)) if why.contains("NOREPLICAS")), "{refused:?}");
+    let starting = tokio::spawn({
+        let (connection, wanted) = (connection.clone(), wanted.clone());
+        async move { topology::agree_at_start(&connection, &wanted).await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!starting.is_finished(), "it waits");
+    let _replica = RedisServer::start(&["--replicaof", "127.0.0.1", &redis.port().to_string()]);
+    let agreed = tokio::time::timeout(Duration::from_secs(30), starting).await.unwrap().unwrap().unwrap();
+    assert_eq!(agreed, wanted);
+}
+
+#[tokio::test]
 async fn a_fault_type_is_enabled_from_a_recorded_entry() {
     let c = Cluster::owned_by("t").await;
-    let only = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
+    let only = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing), slot_tags: 1 };
     topology::agree(&c.connection, &only).await.unwrap();
     let before = c.publish("m1").await;
     let both = topology::set_enabled(&c.connection, FaultType::Insulation, true).await.unwrap();
@@ -315,7 +334,8 @@ async fn what_an_earlier_system_trimmed_away_does_not_count_as_backlog() {
         let _: String = c.query(&["XADD", keys::RAW, "MAXLEN", "10", "*", "vehicle_id", "V", "n", &n]).await;
     }
     c.ownership.stamp("1:a", &[LANE]).await.unwrap().unwrap();
-    let topology = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
+    let topology =
+        Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing), slot_tags: 1 };
     assert_eq!(c.janitor.backlog(&topology).await.unwrap().entries(), 10);
     // Nor does what somebody deletes later, once it is behind the cursor's reach.
     let _: u64 = c.query(&["XTRIM", keys::RAW, "MAXLEN", "0"]).await;
@@ -326,7 +346,8 @@ async fn what_an_earlier_system_trimmed_away_does_not_count_as_backlog() {
 #[tokio::test]
 async fn a_stream_over_its_size_keeps_less_time() {
     let c = Cluster::owned_by("t").await;
-    let topology = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
+    let topology =
+        Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing), slot_tags: 1 };
     topology::agree(&c.connection, &topology).await.unwrap();
     let mut last = EntryId::ZERO;
     for n in 0..200 {

@@ -29,7 +29,8 @@ impl Cluster {
     async fn start() -> Self {
         let redis = RedisServer::start(&[]);
         let connection = redis.connection().await;
-        let wanted = Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing) };
+        let wanted =
+            Topology { partitions: 1, enabled: FaultSet::EMPTY.with(FaultType::Bearing), slot_tags: 1 };
         topology::agree(&connection, &wanted).await.unwrap();
         let ownership = Ownership::new(connection.clone());
         ownership.stamp("1:a", &[LANE]).await.unwrap().unwrap();

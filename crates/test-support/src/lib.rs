@@ -1,5 +1,6 @@
 //! A real redis-server per test, and signals for real processes.
 
+mod redis_cluster;
 mod sentinel;
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -7,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use redis::Client;
+pub use redis_cluster::RedisCluster;
 use rustix::process::{Pid, Signal, kill_process};
 pub use sentinel::SentinelGroup;
 use vtox_connection::{ConnectionManager, Endpoint};

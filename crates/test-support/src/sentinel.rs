@@ -59,6 +59,20 @@ impl SentinelGroup {
         format!("redis+sentinel://{}/{NAME}", sentinels.join(","))
     }
 
+    /// Ports of the sentinels.
+    pub fn sentinel_ports(&self) -> Vec<u16> {
+        self.sentinels.iter().map(|sentinel| sentinel.port).collect()
+    }
+
+    /// Kills a sentinel.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn kill_sentinel(&mut self, n: usize) {
+        self.sentinels[n].process.kill().expect("a running sentinel");
+        self.sentinels[n].process.wait().expect("an ended sentinel");
+    }
+
     /// Cuts replication: what `primary`, the one of the start, writes from now on reaches no replica, until
     /// [`Self::mend_replication`].
     pub fn cut_replication(&self, primary: &RedisServer) {

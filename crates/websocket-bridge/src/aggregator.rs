@@ -14,6 +14,7 @@ use vtox_streams::views::Views;
 use vtox_streams::{Commit, Committed, Committer, Entry, Janitor, Log, Ownership, Reader};
 
 use crate::aggregate::Batch;
+use crate::forward;
 use crate::metrics::Metrics;
 
 const LEASE: Duration = Duration::from_millis(2_000);
@@ -43,7 +44,13 @@ pub async fn run(
             Ok(held) if held.id == holder => {
                 let mut turn = Turn::new(&service, metrics.clone(), lease.clone(), holder.clone(), held.term);
                 metrics.aggregating.set(1);
-                match turn.run(&service, &switches).await {
+                let turn = async {
+                    tokio::select! {
+                        ended = turn.run(&service, &switches) => ended,
+                        failed = forward::run(&service) => failed,
+                    }
+                };
+                match turn.await {
                     Ok(()) => {}
                     Err(error) => {
                         least_term = held.term;
@@ -77,6 +84,8 @@ struct Turn {
     reader: Reader,
     metrics: Metrics,
     known: BTreeMap<VehicleId, VehicleHealth>,
+    /// Whether the keys it writes are on several slots.
+    cluster: bool,
     history_kept: usize,
     retention_ms: u64,
     retention_bytes: u64,
@@ -99,6 +108,7 @@ impl Turn {
             reader: Reader::new(service.redis.client.clone()),
             metrics,
             known: BTreeMap::new(),
+            cluster: service.redis.client.is_cluster(),
             history_kept: settings.history_per_vehicle,
             retention_ms: settings.results_retention_s * 1_000,
             retention_bytes: settings.results_retention_bytes,
@@ -107,7 +117,7 @@ impl Turn {
     }
 
     async fn run(&mut self, service: &Service, switches: &watch::Receiver<Switches>) -> anyhow::Result<()> {
-        let log = Log::of_aggregation();
+        let log = Log::of_aggregation(service.redis.client.is_cluster());
         let stamp = format!("{}:{}", self.term, self.holder);
         if !self.ownership.take_log(&log, &stamp, &self.token).await? {
             anyhow::bail!("a later holder has stamped aggregation");
@@ -159,7 +169,7 @@ impl Turn {
         for entry in entries {
             let fields = entry.text_fields();
             match DiagnosisResult::from_fields(&fields) {
-                Ok(result) => results.push(result),
+                Ok(result) => results.push((entry.id, result)),
                 // By another producer; it must not stop the rest.
                 Err(error) => {
                     tracing::warn!(%error, entry = %entry.id, "an entry of the results is no result");
@@ -167,15 +177,15 @@ impl Turn {
             }
         }
         self.load(&results).await?;
-        for result in &results {
+        for (id, result) in &results {
             batch.fold(result, self.known.get(&result.vehicle_id).cloned());
-            commit.append_bounded(
-                &keys::history(&result.vehicle_id),
-                self.history_kept,
-                history_fields(result),
-            );
+            let history = keys::history(&result.vehicle_id);
+            commit.append_once(&history, *id, self.history_kept, history_fields(result));
         }
         add_vehicles(&mut commit, &batch)?;
+        if self.cluster {
+            commit.apart(self.term);
+        }
         // After a failure the next turn begins at the durable cursor, which knows whether this was done.
         let outcome = self.committer.run(&commit).await?;
         match outcome {
@@ -196,10 +206,10 @@ impl Turn {
     }
 
     /// Loads the health of vehicles that are not in memory.
-    async fn load(&mut self, results: &[DiagnosisResult]) -> anyhow::Result<()> {
+    async fn load(&mut self, results: &[(EntryId, DiagnosisResult)]) -> anyhow::Result<()> {
         let mut missing: Vec<VehicleId> = results
             .iter()
-            .map(|r| &r.vehicle_id)
+            .map(|(_, result)| &result.vehicle_id)
             .filter(|id| !self.known.contains_key(*id))
             .cloned()
             .collect();

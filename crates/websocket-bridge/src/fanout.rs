@@ -1,6 +1,7 @@
 //! Fan-out: every bridge reads what is new and hands it to its dashboards. A dashboard that is too slow loses its oldest
 //! frames; it holds up nobody else.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,41 +39,46 @@ impl Hub {
     }
 }
 
-/// Reads results and assessments from now on until the soft token is cancelled.
+/// Reads results and assessments from now on until the soft token is cancelled. Each has a reader of its own: under
+/// Redis Cluster they are on different nodes.
 pub async fn run(hub: Arc<Hub>) -> anyhow::Result<()> {
-    let mut reader = Reader::new(hub.service.redis.client.clone());
     let now_ms = Janitor::new(hub.service.redis.control.clone()).redis_now_ms().await?;
-    let begin = EntryId { ms: now_ms, seq: 0 };
-    let mut positions = [(keys::RESULTS.to_owned(), begin), (keys::ASSESSMENTS.to_owned(), begin)];
+    tokio::join!(
+        follow(&hub, keys::RESULTS, now_ms, |fields| {
+            DiagnosisResult::from_fields(fields).ok().map(|r| frames::of_result(&r))
+        }),
+        follow(&hub, keys::ASSESSMENTS, now_ms, frames::of_assessment),
+    );
+    Ok(())
+}
+
+async fn follow(
+    hub: &Hub,
+    stream: &str,
+    from_ms: u64,
+    frame_of: impl Fn(&HashMap<String, String>) -> Option<Frame>,
+) {
+    let mut reader = Reader::new(hub.service.redis.client.clone());
+    let mut position = [(stream.to_owned(), EntryId { ms: from_ms, seq: 0 })];
     while !hub.service.lifecycle.soft.is_cancelled() {
-        let read = match reader.read(&positions, BATCH, BLOCK).await {
+        let read = match reader.read(&position, BATCH, BLOCK).await {
             Ok(read) => read,
             Err(error) => {
-                tracing::warn!(%error, "results cannot be read; trying again");
+                tracing::warn!(%error, stream, "a stream cannot be read; trying again");
                 tokio::time::sleep(RETRY).await;
                 continue;
             }
         };
-        for (index, entries) in read {
-            if let Some(last) = entries.last() {
-                positions[index].1 = last.id;
-            }
+        for entry in read.into_iter().flat_map(|(_, entries)| entries) {
+            position[0].1 = entry.id;
             // What comes while the bridge is stopped is passed over: started again, it shows what is new then.
             if hub.frames.receiver_count() == 0 || !hub.switches.borrow().bridge.value.is_running() {
                 continue;
             }
-            for entry in entries {
-                let fields = entry.text_fields();
-                let frame = match index {
-                    0 => DiagnosisResult::from_fields(&fields).ok().map(|r| frames::of_result(&r)),
-                    _ => frames::of_assessment(&fields),
-                };
-                if let Some(frame) = frame {
-                    // Without clients there is nobody to tell.
-                    drop(hub.frames.send(Arc::new(frame)));
-                }
+            if let Some(frame) = frame_of(&entry.text_fields()) {
+                // Without clients there is nobody to tell.
+                drop(hub.frames.send(Arc::new(frame)));
             }
         }
     }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 mod aggregate;
 mod aggregator;
 mod fanout;
+mod forward;
 mod frames;
 mod metrics;
 mod socket;

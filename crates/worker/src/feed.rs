@@ -5,26 +5,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use vtox_protocol::EntryId;
-use vtox_protocol::keys::Partition;
+use vtox_protocol::keys::{Partition, SlotTag};
 use vtox_streams::Reader;
 
 use crate::inbox::{Inbox, Waiting};
 use crate::work::Work;
-
-/// Partitions that may be read with one command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slot {
-    /// The bare stream.
-    Bare,
-    /// The further streams.
-    Numbered,
-}
-
-impl Slot {
-    fn holds(self, partition: Partition) -> bool {
-        (partition == Partition::Bare) == (self == Slot::Bare)
-    }
-}
 
 /// Longest wait for new entries; also how late a new partition is seen.
 const BLOCK: Duration = Duration::from_millis(100);
@@ -40,14 +25,14 @@ struct Source {
     epoch: u64,
 }
 
-/// Feeds until the soft token is cancelled.
-pub async fn run(work: Arc<Work>, slot: Slot) -> anyhow::Result<()> {
+/// Feeds the partitions with a tag until the soft token is cancelled.
+pub async fn run(work: Arc<Work>, tag: SlotTag) -> anyhow::Result<()> {
     let mut reader = Reader::new(work.redis.client.clone());
     let mut turn = 0_usize;
     let soft = work.lifecycle.soft.clone();
     while !soft.is_cancelled() {
         turn = turn.wrapping_add(1);
-        let (sources, count, full) = sources(&work, slot, turn);
+        let (sources, count, full) = sources(&work, tag, turn);
         if sources.is_empty() {
             tokio::select! {
                 () = soft.cancelled() => break,
@@ -85,12 +70,12 @@ fn bytes_of(entry: &vtox_streams::Entry) -> usize {
 
 /// Inboxes with room, how many entries to read for each, and whether some inbox had no room. A tight buffer is divided
 /// among all of them, beginning elsewhere each turn when there are more of them than places.
-fn sources(work: &Work, slot: Slot, turn: usize) -> (Vec<Source>, usize, bool) {
+fn sources(work: &Work, tag: SlotTag, turn: usize) -> (Vec<Source>, usize, bool) {
     let inboxes: Vec<(Partition, Arc<Inbox>)> = {
         let inboxes = work.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
         inboxes
             .iter()
-            .filter(|(p, inbox)| slot.holds(**p) && inbox.is_open())
+            .filter(|(p, inbox)| p.tag() == tag && inbox.is_open())
             .map(|(p, i)| (*p, i.clone()))
             .collect()
     };

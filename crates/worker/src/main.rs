@@ -38,8 +38,10 @@ async fn start(service: Arc<Service>) -> anyhow::Result<Router> {
             load: Some(work.load()),
         })
     });
-    service.lifecycle.spawn_vital("feed of the bare stream", feed::run(work.clone(), feed::Slot::Bare));
-    service.lifecycle.spawn_vital("feed of the partitions", feed::run(work.clone(), feed::Slot::Numbered));
+    // Each with a connection of its own: no read may name streams of two slots.
+    for tag in work.topology.tags() {
+        service.lifecycle.spawn_vital("feed of partitions", feed::run(work.clone(), tag));
+    }
     service.lifecycle.spawn_vital("trim", trim::run(work.clone()));
     service.lifecycle.spawn_vital("assignment", assignment::run(service.clone(), work.clone()));
     service

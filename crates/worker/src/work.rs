@@ -66,7 +66,7 @@ impl Work {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             n => n,
         };
-        let topology = topology::agree(&service.redis.control, &service.settings.topology())
+        let topology = topology::agree_at_start(&service.redis.control, &service.settings.topology())
             .await
             .context("agreeing on the topology")?;
         Ok(Arc::new(Self {

@@ -70,7 +70,7 @@ pub async fn flush_scripts(arena: &mut Arena) {
 
 pub async fn destroy_groups(arena: &mut Arena) {
     arena.breaks();
-    for partition in (0..16).map(Partition::Numbered) {
+    for partition in (0..16).map(|n| Partition::numbered(n, 1)) {
         for fault in FaultType::ALL {
             let group = keys::diagnosis_group(fault);
             let _: u64 = arena.cluster.command(&["XGROUP", "DESTROY", &partition.stream(), &group]).await;
@@ -79,7 +79,7 @@ pub async fn destroy_groups(arena: &mut Arena) {
     let _: u64 = arena.cluster.command(&["XGROUP", "DESTROY", keys::RESULTS, keys::AGGREGATION_GROUP]).await;
     arena.recovered().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let stream = Partition::Numbered(0).stream();
+    let stream = Partition::numbered(0, 1).stream();
     let groups: Vec<redis::Value> = arena.cluster.command(&["XINFO", "GROUPS", &stream]).await;
     if groups.len() != FaultType::ALL.len() {
         arena.complaints.push(format!("{} groups are back", groups.len()));
@@ -87,7 +87,7 @@ pub async fn destroy_groups(arena: &mut Arena) {
 }
 
 pub async fn wrong_type(arena: &mut Arena) {
-    let state = Partition::Numbered(3).state(FaultType::Bearing);
+    let state = Partition::numbered(3, 1).state(FaultType::Bearing);
     for key in [state.as_str(), keys::RESULTS] {
         arena.say(format_args!("{key} becomes a string"));
         let from_ms = clock::epoch_ms();

@@ -39,7 +39,8 @@ const SETTLE: Duration = Duration::from_millis(1_000);
 pub async fn run(service: Arc<Service>, views: Views, metrics: Metrics) -> anyhow::Result<()> {
     let connection = service.redis.control.clone();
     let wanted = service.settings.topology();
-    let topology = topology::agree(&connection, &wanted).await.context("agreeing on the topology")?;
+    let topology =
+        topology::agree_at_start(&connection, &wanted).await.context("agreeing on the topology")?;
     if topology.partitions != wanted.partitions {
         tracing::warn!(
             in_force = topology.partitions,

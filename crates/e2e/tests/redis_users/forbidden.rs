@@ -68,7 +68,7 @@ const MOTORS: &str = "vtox:motors";
 fn by_user(user: &str) -> Vec<String> {
     let (owner, state) =
         (Partition::Bare.ownership(FaultType::Bearing), Partition::Bare.state(FaultType::Bearing));
-    let raw = Partition::Numbered(3).stream();
+    let raw = Partition::numbered(3, 1).stream();
     let add_raw = [format!("XADD {RAW} * a 1"), format!("XADD {raw} * a 1")];
     let read_auth = [format!("HGETALL {AUTH}"), format!("HGET {AUTH} a"), "GET vtox:auth:epoch".to_owned()];
     let write_auth =

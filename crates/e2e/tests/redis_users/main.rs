@@ -3,6 +3,7 @@
 mod certificates;
 mod forbidden;
 mod production;
+mod refused;
 mod tls;
 
 use std::process::Command;

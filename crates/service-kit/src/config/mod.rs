@@ -159,6 +159,18 @@ mod tests {
     }
 
     #[test]
+    fn slot_tags_are_many_only_under_a_redis_cluster() {
+        assert_eq!(with(&[]).unwrap().topology().slot_tags, 1);
+        let cluster = ("REDIS_URL", "redis+cluster://a:6379,b:6379");
+        assert!(with(&[cluster]).unwrap_err().to_string().contains("experimental_cluster"));
+        let accepted = ("VTOX_REDIS__EXPERIMENTAL_CLUSTER", "true");
+        assert_eq!(with(&[cluster, accepted]).unwrap().topology().slot_tags, 16);
+        let set = |n| with(&[cluster, accepted, ("VTOX_CLUSTER__SLOT_TAGS", n)]);
+        assert_eq!(set("5").unwrap().topology().slot_tags, 5);
+        assert!(set("1").unwrap_err().to_string().contains("set it to 0 or at least 2"));
+    }
+
+    #[test]
     fn the_documented_defaults_of_placement_are_those_of_the_library() {
         let settings = with(&[("VTOX_PLACEMENT__ROUND_MS", "1000")]).unwrap();
         assert_eq!(settings.placement, vtox_balancing::PlacementConfig::default());
@@ -229,6 +241,7 @@ mod tests {
             (("FAULT_TYPES", "bearings"), "bearings"),
             (("VTOX_CLUSTER_MODE", "prod"), "prod"),
             (("VTOX_CLUSTER__PARTITIONS", "5000"), "cluster.partitions"),
+            (("VTOX_CLUSTER__SLOT_TAGS", "5000"), "cluster.slot_tags"),
             (("VTOX_GATEWAY__BACKLOG_MEMORY_SHARE", "2"), "backlog_memory_share"),
             (("VTOX_REDIS__REPLICA_TIMEOUT_MS", "0"), "replica_timeout_ms"),
             (("VTOX_REDIS__CLIENT_CERT", "cert.pem"), "redis.client_key"),

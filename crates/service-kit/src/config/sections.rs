@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use vtox_balancing::PlacementConfig;
 use vtox_balancing::routing::{RoutingConfig, Strategy};
 use vtox_connection::{Endpoint, TlsFiles};
-use vtox_protocol::keys::{MAX_PARTITIONS, Topology};
+use vtox_protocol::keys::{MAX_PARTITIONS, MAX_SLOT_TAGS, Topology};
 use vtox_protocol::{FaultSet, FaultType};
 use vtox_streams::Durability;
 
@@ -84,6 +84,7 @@ impl Section {
 pub struct Redis {
     pub url: String,
     pub url_file: PathBuf,
+    pub experimental_cluster: bool,
     pub ca_file: PathBuf,
     pub client_cert: PathBuf,
     pub client_key: PathBuf,
@@ -150,6 +151,11 @@ impl Redis {
         Ok(())
     }
 
+    /// Whether the URL is one of a Redis Cluster.
+    pub fn is_cluster(&self) -> bool {
+        self.url().starts_with("redis+cluster://") || self.url().starts_with("rediss+cluster://")
+    }
+
     /// The Redis of `url`, or the one of the settings.
     pub fn endpoint(&self, url: Option<&str>) -> redis::RedisResult<Endpoint> {
         let file = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
@@ -184,6 +190,7 @@ pub struct Cluster {
     pub enabled: bool,
     pub workers: u16,
     pub partitions: u16,
+    pub slot_tags: u16,
     pub fault_types: String,
 }
 
@@ -331,6 +338,9 @@ pub struct Telemetry {
     pub trace_sample_share: f64,
 }
 
+/// Slot tags under Redis Cluster: enough to spread over about as many primaries, few enough for a connection each.
+const CLUSTER_SLOT_TAGS: u16 = 16;
+
 impl Settings {
     /// Partitions a new cluster gets.
     pub fn partitions(&self) -> u16 {
@@ -345,6 +355,11 @@ impl Settings {
     pub fn topology(&self) -> Topology {
         Topology {
             partitions: self.partitions(),
+            slot_tags: match self.cluster.slot_tags {
+                0 if self.redis.is_cluster() => CLUSTER_SLOT_TAGS,
+                0 => 1,
+                n => n,
+            },
             enabled: self.cluster.fault_types.parse().unwrap_or(FaultSet::ALL),
         }
     }
@@ -362,6 +377,19 @@ impl Settings {
         check(
             self.cluster.partitions <= MAX_PARTITIONS,
             &format!("cluster.partitions is {}; at most {MAX_PARTITIONS}", self.cluster.partitions),
+        )?;
+        check(
+            self.cluster.slot_tags <= MAX_SLOT_TAGS,
+            &format!("cluster.slot_tags is {}; at most {MAX_SLOT_TAGS}", self.cluster.slot_tags),
+        )?;
+        check(
+            self.redis.experimental_cluster || !self.redis.is_cluster(),
+            "redis.url names a Redis Cluster, which is not supported yet; name one server, or sentinels \
+             (redis+sentinel://HOST:PORT,.../NAME), or try it with redis.experimental_cluster = true",
+        )?;
+        check(
+            self.cluster.slot_tags != 1 || !self.redis.is_cluster(),
+            "cluster.slot_tags is 1, which is for a single server; under Redis Cluster set it to 0 or at least 2",
         )?;
         check(self.worker.batch_entries > 0, "worker.batch_entries is 0; at least 1")?;
         check(

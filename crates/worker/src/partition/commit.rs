@@ -70,12 +70,15 @@ impl PartitionTask {
         let lane = self.lane(job.fault);
         let output = &job.output;
         let mut commit = Commit::new(Log::of_lane(lane), token, job.cursor, output.last, output.entries);
+        let (topology, tag) = (&self.work.topology, lane.partition.tag());
+        let results = topology.under(tag, keys::RESULTS);
+        let letters = topology.under(tag, keys::DEAD_LETTERS);
         for result in &output.results {
             let grant = [("grant", grant_of(token).to_owned())];
-            commit.append(keys::RESULTS, result.fields().into_iter().chain(grant));
+            commit.append(&results, result.fields().into_iter().chain(grant));
         }
         for (letter, raw) in &output.dead_letters {
-            commit.append(keys::DEAD_LETTERS, letter.fields(raw));
+            commit.append(&letters, letter.fields(raw));
         }
         let states = output
             .results

@@ -1,0 +1,38 @@
+# Asking the sentinels; sourced by the other scripts.
+# shellcheck shell=sh
+# SENTINELS has their names; /etc/vtox/passwords the passwords, one file each.
+
+password() {
+  cat "/etc/vtox/passwords/$1.password"
+}
+
+# ask SENTINEL WORD...: its answer, a word per line; nothing when it does not answer within 2 s.
+ask() {
+  sentinel=$1
+  shift
+  REDISCLI_AUTH=$(password sentinel) timeout 2 redis-cli --no-auth-warning -h "$sentinel" -p 26379 "$@" 2>/dev/null || true
+}
+
+# The line after the one that is $1.
+value_of() {
+  awk -v key="$1" 'found { print; exit } $0 == key { found = 1 }'
+}
+
+# Sets `primary` and `replicas`, how many it has, as of the newest failover; fails until most sentinels answered.
+# shellcheck disable=SC2034 # for who sources this
+who_leads() {
+  answered=0 asked=0 newest=-1
+  for sentinel in $SENTINELS; do
+    asked=$((asked + 1))
+    about=$(ask "$sentinel" sentinel master vtox)
+    epoch=$(echo "$about" | value_of config-epoch)
+    case $epoch in "" | *[!0-9]*) continue ;; esac
+    answered=$((answered + 1))
+    if [ "$epoch" -gt "$newest" ]; then
+      newest=$epoch
+      primary=$(echo "$about" | value_of ip)
+      replicas=$(echo "$about" | value_of num-slaves)
+    fi
+  done
+  [ $((answered * 2)) -gt "$asked" ]
+}
