@@ -110,7 +110,54 @@ enum Flood {
     Clients,
 }
 
-/// Measures a peak, sends ten times that, and looks whether the gateway goes on as before, and after.
+/// What came of ten times a peak, and what the gateway took before and after it.
+struct Round {
+    before_per_s: f64,
+    flooded_per_s: f64,
+    after_per_s: f64,
+}
+
+/// Measures a peak, sends ten times that, and measures again.
+async fn round(sender: &Sender, flood: &Flood) -> Round {
+    let window = Duration::from_secs(3);
+    let before_per_s = sender.closed_loop(PLACES, window).await.accepted_per_s(window);
+    let (tally, least_shed) = match flood {
+        Flood::Messages => {
+            let tally = sender.open_loop(10.0 * before_per_s, window).await;
+            let least = 5 * tally.accepted.load(Ordering::Relaxed);
+            (tally, least)
+        }
+        // Each client that is refused comes again after half a second.
+        Flood::Clients => {
+            (sender.closed_loop(10 * PLACES, window).await, 5 * PLACES as u64 * window.as_secs())
+        }
+    };
+    let shed = tally.shed.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = sender.closed_loop(PLACES, window).await;
+    let round = Round {
+        before_per_s,
+        flooded_per_s: tally.accepted_per_s(window),
+        after_per_s: after.accepted_per_s(window),
+    };
+    println!(
+        "peak {before_per_s:.0}/s; at ten times that {:.0}/s accepted, {shed} shed; then {:.0}/s",
+        round.flooded_per_s, round.after_per_s
+    );
+    assert!(shed > least_shed, "it was no overload: {shed} shed");
+    let other = tally.other.load(Ordering::Relaxed);
+    assert_eq!(other, 0, "neither accepted nor told to come back");
+    assert_eq!(after.shed.load(Ordering::Relaxed), 0, "refused after the overload");
+    round
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_unstable_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
+/// Whether the gateway goes on as before under ten times too much, and after: the median of several rounds, as a machine has bad
+/// seconds of its own.
 async fn flood(cluster: &mut Cluster, body: Bytes, flood: Flood) {
     let gateway = cluster.gateway();
     eventually(Duration::from_secs(20), "the gateway", async || {
@@ -122,39 +169,24 @@ async fn flood(cluster: &mut Cluster, body: Bytes, flood: Flood) {
         url: format!("{gateway}/api/v1/diagnosis-stream/vehicles/V1/data"),
         body,
     };
-    let window = Duration::from_secs(5);
     sender.closed_loop(PLACES, Duration::from_secs(1)).await;
-    let peak = sender.closed_loop(PLACES, window).await.accepted_per_s(window);
     let pid = cluster.service("gateway").pid();
     let before = resident(pid);
-    let (tally, least_shed) = match flood {
-        Flood::Messages => {
-            let tally = sender.open_loop(10.0 * peak, window).await;
-            let least = 5 * tally.accepted.load(Ordering::Relaxed);
-            (tally, least)
-        }
-        // Each client that is refused comes again after half a second.
-        Flood::Clients => {
-            (sender.closed_loop(10 * PLACES, window).await, 5 * PLACES as u64 * window.as_secs())
-        }
-    };
-    let (goodput, memory) = (tally.accepted_per_s(window), resident(pid));
-    let shed = tally.shed.load(Ordering::Relaxed);
-    let other = tally.other.load(Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let after = sender.closed_loop(PLACES, window).await;
+    let mut rounds = Vec::new();
+    for _ in 0..5 {
+        rounds.push(round(&sender, &flood).await);
+    }
+    let memory = resident(pid);
+    let goodput = median(rounds.iter().map(|r| r.flooded_per_s / r.before_per_s).collect());
+    let recovered = median(rounds.iter().map(|r| r.after_per_s / r.before_per_s).collect());
     println!(
-        "peak {peak:.0}/s; at ten times that {goodput:.0}/s accepted, {shed} shed, {other} else, {} -> {} MiB; then {:.0}/s",
+        "of the peak {goodput:.2} under overload, {recovered:.2} after; {} -> {} MiB",
         before >> 20,
-        memory >> 20,
-        after.accepted_per_s(window)
+        memory >> 20
     );
-    assert!(goodput >= 0.9 * peak, "{goodput} of {peak}");
-    assert!(shed > least_shed, "it was no overload: {shed} shed");
-    assert_eq!(other, 0, "neither accepted nor told to come back");
+    assert!(goodput >= 0.9, "{goodput} of the peak");
+    assert!(recovered >= 0.9, "{recovered} of the peak after the overload");
     assert!(memory < before + (64 << 20), "{before} -> {memory} bytes");
-    assert!(after.accepted_per_s(window) >= 0.9 * peak, "it recovers");
-    assert_eq!(after.shed.load(Ordering::Relaxed), 0);
 }
 
 #[cfg(target_os = "linux")]
