@@ -17,6 +17,8 @@ pub struct RedisCluster {
     pub nodes: Vec<RedisServer>,
     /// Of all nodes, the first one included.
     ports: Vec<u16>,
+    /// The same for TLS; empty where there is none.
+    tls_ports: Vec<u16>,
 }
 
 impl RedisCluster {
@@ -26,19 +28,38 @@ impl RedisCluster {
     /// # Panics
     /// When redis-server cannot be started or the nodes do not find each other.
     pub fn start(primaries: usize, arguments: &[&str]) -> (RedisServer, Self) {
-        let buses: Vec<String> = (0..2 * primaries).map(|_| free_port().to_string()).collect();
-        let start = |bus: &String| {
-            let own = [
+        Self::launch(primaries, arguments, false)
+    }
+
+    /// The same where nodes and clients talk over TLS, and tests may do without. `arguments` name the certificates.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_over_tls(primaries: usize, arguments: &[&str]) -> (RedisServer, Self) {
+        Self::launch(primaries, arguments, true)
+    }
+
+    fn launch(primaries: usize, arguments: &[&str], tls: bool) -> (RedisServer, Self) {
+        let free = |n: usize| (0..n).map(|_| free_port().to_string()).collect::<Vec<String>>();
+        let buses = free(2 * primaries);
+        let tls_ports = if tls { free(2 * primaries) } else { Vec::new() };
+        let start = |(n, bus): (usize, &String)| {
+            let mut own = vec![
                 "--cluster-enabled",
                 "yes",
                 "--cluster-node-timeout",
                 NODE_TIMEOUT_MS,
                 "--cluster-port",
                 bus,
+                "--repl-diskless-sync-delay",
+                "0",
             ];
-            RedisServer::start(&[&own[..], &["--repl-diskless-sync-delay", "0"], arguments].concat())
+            if let Some(port) = tls_ports.get(n) {
+                own.extend(["--tls-port", port, "--tls-cluster", "yes", "--tls-replication", "yes"]);
+            }
+            RedisServer::start(&[&own[..], arguments].concat())
         };
-        let mut nodes: Vec<RedisServer> = buses.iter().map(start).collect();
+        let mut nodes: Vec<RedisServer> = buses.iter().enumerate().map(start).collect();
         let clients: Vec<Client> = nodes.iter().map(RedisServer::client).collect();
         for (n, client) in clients.iter().enumerate() {
             let () = command(client, &["CLUSTER", "SET-CONFIG-EPOCH", &(n + 1).to_string()]);
@@ -48,8 +69,8 @@ impl RedisCluster {
             let range = [first.to_string(), (end - 1).to_string()];
             let () = command(client, &["CLUSTER", "ADDSLOTSRANGE", &range[0], &range[1]]);
         }
-        for (node, bus) in nodes.iter().zip(&buses).skip(1) {
-            let port = node.port().to_string();
+        for (n, bus) in buses.iter().enumerate().skip(1) {
+            let port = tls_ports.get(n).cloned().unwrap_or_else(|| nodes[n].port().to_string());
             let () = command(&clients[0], &["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
         }
         wait_until_all_say(&clients, &format!("cluster_known_nodes:{}\r", 2 * primaries));
@@ -72,13 +93,18 @@ impl RedisCluster {
         });
         let ports = nodes.iter().map(RedisServer::port).collect();
         let first = nodes.remove(0);
-        (first, Self { nodes, ports })
+        let tls_ports = tls_ports.iter().map(|port| port.parse().expect("a port")).collect();
+        (first, Self { nodes, ports, tls_ports })
     }
 
     /// The URL that names its nodes.
     pub fn url(&self) -> String {
-        let nodes: Vec<String> = self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        format!("redis+cluster://{}", nodes.join(","))
+        format!("redis+cluster://{}", addresses(&self.ports))
+    }
+
+    /// The same over TLS, for a user with a password.
+    pub fn tls_url(&self, user: &str, password: &str) -> String {
+        format!("rediss+cluster://{user}:{password}@{}", addresses(&self.tls_ports))
     }
 
     /// Ports of all nodes, the first one's first.
@@ -131,6 +157,10 @@ impl RedisCluster {
         set(&source, "NODE", &to_id);
         moved
     }
+}
+
+fn addresses(ports: &[u16]) -> String {
+    ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
 }
 
 fn client(port: u16) -> Client {

@@ -8,7 +8,7 @@ use vtox_protocol::keys::{
     MONITOR, Partition, RAW, RESULTS, SERVICES, TERM, TOPOLOGY, VEHICLE_HEALTH, WORKER_LOADS,
 };
 
-use super::{USERS, Users, client, url};
+use super::{On, Users, client, rights, url};
 
 /// What nobody may.
 const BY_NOBODY: &[&str] = &[
@@ -65,7 +65,7 @@ const ROUTING: &str = "vtox:coordinator:routing";
 const MOTORS: &str = "vtox:motors";
 
 /// What a user may not, while others may.
-fn by_user(user: &str) -> Vec<String> {
+fn by_user(user: &str, on: On) -> Vec<String> {
     let (owner, state) =
         (Partition::Bare.ownership(FaultType::Bearing), Partition::Bare.state(FaultType::Bearing));
     let raw = Partition::numbered(3, 1).stream();
@@ -91,6 +91,7 @@ fn by_user(user: &str) -> Vec<String> {
     let topology = format!("SET {TOPOLOGY} {{}}");
     let result = format!("XADD {RESULTS} * a 1");
     let letter = format!("XADD {DEAD_LETTERS} * a 1");
+    let together = [result.clone(), letter.clone()];
     let alert = format!("XADD {ALERTS} * a 1");
     let fold = format!("HSET {state} v x");
     let drain = format!("HSETNX {DRAINING} worker-1 1");
@@ -138,11 +139,19 @@ fn by_user(user: &str) -> Vec<String> {
             &[&topology, &result, &letter, &fold, &drain, &load, &format!("HGETALL {VEHICLE_HEALTH}")],
         ),
         "vtox-bridge" => all(
-            &[&add_raw, &read_auth, &write_auth, &lead, &own, &switch, &trim[..1]],
+            &[
+                &add_raw,
+                &read_auth,
+                &write_auth,
+                &lead,
+                &own,
+                &switch,
+                &trim[..1],
+                // In a Cluster it is the one who brings them together.
+                if on == On::Server { &together } else { &[] },
+            ],
             &[
                 &topology,
-                &result,
-                &letter,
                 &fold,
                 &drain,
                 &load,
@@ -177,13 +186,19 @@ fn run(connection: &mut Connection, line: &str) -> RedisResult<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_user_can_do_what_it_need_not() {
     let _one = ONE_AT_A_TIME.lock().await;
-    let redis = Users::new();
+    for on in [On::Server, On::Cluster] {
+        forbidden(on);
+    }
+}
+
+fn forbidden(on: On) {
+    let redis = Users::of(on);
     let server = redis.start(None, &[]);
     let mut tried = 0;
-    for line in USERS.lines().skip(1) {
-        let user = line.split(' ').nth(1).unwrap();
+    for (user, _) in rights(on) {
+        let user = user.as_str();
         let mut connection = connect(user, server.port());
-        for line in BY_NOBODY.iter().map(|l| (*l).to_owned()).chain(by_user(user)) {
+        for line in BY_NOBODY.iter().map(|l| (*l).to_owned()).chain(by_user(user, on)) {
             let answer = run(&mut connection, &line);
             let code = answer.as_ref().err().and_then(redis::RedisError::code).map(str::to_owned);
             println!("{user:<17} {line:<62} {}", code.as_deref().unwrap_or("-"));
@@ -205,7 +220,7 @@ async fn no_user_can_do_what_it_need_not() {
             tried += 1;
         }
     }
-    println!("{tried} commands, all refused");
+    println!("{on:?}: {tried} commands, all refused");
     let mut own = server.client().get_connection().unwrap();
     assert_eq!(redis::cmd("DBSIZE").query::<u64>(&mut own).unwrap(), 0, "something was written");
 }
@@ -214,11 +229,9 @@ async fn no_user_can_do_what_it_need_not() {
 fn every_line_of_the_acl_file_is_taken_by_redis_and_lets_nobody_in() {
     let server = vtox_test_support::RedisServer::start(&[]);
     let mut own = server.client().get_connection().unwrap();
-    for line in USERS.lines().skip(1) {
-        let mut words: Vec<&str> = line.split(' ').skip(1).collect();
-        let user = words.remove(0);
+    for (user, rules) in rights(On::Server).into_iter().chain(rights(On::Cluster)) {
+        let user = user.as_str();
         // A selector is one argument.
-        let rules = words.join(" ");
         let mut rest = rules.as_str();
         let mut command = redis::cmd("ACL");
         command.arg("SETUSER").arg(user);

@@ -1,4 +1,4 @@
-//! Each service with a Redis user of its own, as deploy/redis/users.acl has them: everything works, nothing else does.
+//! Each service with a Redis user of its own, as deploy/redis has them: everything works, nothing else does.
 
 mod certificates;
 mod forbidden;
@@ -15,9 +15,11 @@ use serde_json::{Value, json};
 use vtox_e2e::credentials::{keys, text};
 use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, assert_exact, eventually, program, routes};
 use vtox_protocol::keys::{DEAD_LETTERS, RAW, VEHICLE_HEALTH};
-use vtox_test_support::{ProcessSignal, RedisServer, free_port};
+use vtox_test_support::{ProcessSignal, RedisCluster, RedisServer, free_port};
 
 const USERS: &str = include_str!("../../../../deploy/redis/users.acl");
+/// What a Redis Cluster needs in addition.
+const MORE: &str = include_str!("../../../../deploy/redis/users-cluster.acl");
 
 /// Programs and their users.
 const SERVICES: [(&str, &str); 5] = [
@@ -34,17 +36,39 @@ pub struct Users {
     tls_port: u16,
 }
 
+/// Users and their rights on one server or on a Cluster, as make-users.sh joins them.
+fn rights(on: On) -> Vec<(String, String)> {
+    let read = |text: &'static str| text.lines().map(|line| line["user ".len()..].split_once(' ').unwrap());
+    let mut users: Vec<(String, String)> =
+        read(USERS).map(|(user, rights)| (user.to_owned(), rights.to_owned())).collect();
+    let (default, rights) = users.remove(0);
+    assert!(default == "default" && rights.starts_with("off "), "{default} {rights}");
+    if on == On::Cluster {
+        for (user, more) in read(MORE) {
+            let (_, rights) = users.iter_mut().find(|(name, _)| name == user).expect("a user of both files");
+            *rights = format!("{rights} {more}");
+        }
+    }
+    users
+}
+
+/// What kind of Redis it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum On {
+    Server,
+    Cluster,
+}
+
 impl Users {
     fn new() -> Self {
+        Self::of(On::Server)
+    }
+
+    fn of(on: On) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (own, given) = USERS.split_once('\n').unwrap();
-        assert!(own.starts_with("user default off "));
-        let given: Vec<String> = given
-            .lines()
-            .map(|line| {
-                let user = line.split(' ').nth(1).unwrap();
-                line.replacen(user, &format!("{user} >secret-of-{user}"), 1)
-            })
+        let given: Vec<String> = rights(on)
+            .into_iter()
+            .map(|(user, rights)| format!("user {user} >secret-of-{user} {rights}"))
             .collect();
         let acl = format!("user default on nopass ~* &* +@all\n{}\n", given.join("\n"));
         std::fs::write(directory.path().join("users.acl"), acl).unwrap();
@@ -57,9 +81,24 @@ impl Users {
 
     /// Starts it; over TLS as well where there are certificates.
     fn start(&self, certificates: Option<&Certificates>, more: &[&str]) -> RedisServer {
+        let mut arguments = self.arguments(certificates);
+        if certificates.is_some() {
+            arguments.extend(["--tls-port".to_owned(), self.tls_port.to_string()]);
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        RedisServer::start(&arguments)
+    }
+
+    /// Starts a Cluster of three primaries and their replicas that speaks TLS.
+    fn start_cluster(&self, certificates: &Certificates, more: &[&str]) -> (RedisServer, RedisCluster) {
+        let arguments = self.arguments(Some(certificates));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        RedisCluster::start_over_tls(3, &arguments)
+    }
+
+    fn arguments(&self, certificates: Option<&Certificates>) -> Vec<String> {
         let mut arguments = vec!["--aclfile".to_owned(), self.path("users.acl")];
         if let Some(certificates) = certificates {
-            arguments.extend(["--tls-port".to_owned(), self.tls_port.to_string()]);
             for (name, file) in [
                 ("--tls-cert-file", &certificates.server_cert),
                 ("--tls-key-file", &certificates.server_key),
@@ -68,8 +107,7 @@ impl Users {
                 arguments.extend([name.to_owned(), file.display().to_string()]);
             }
         }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
-        RedisServer::start(&arguments)
+        arguments
     }
 }
 
@@ -97,12 +135,17 @@ fn vtox(cluster: &Cluster, arguments: &[&str]) -> String {
     text
 }
 
-async fn refusals(cluster: &Cluster) -> Vec<redis::Value> {
-    cluster.command(&["ACL", "LOG", "100"]).await
+/// What each server has refused.
+fn refusals(servers: &[redis::Client]) -> Vec<redis::Value> {
+    let of = |server: &redis::Client| {
+        let mut connection = server.get_connection().expect("a running redis-server");
+        redis::cmd("ACL").arg(&["LOG", "100"]).query::<Vec<redis::Value>>(&mut connection).expect("a log")
+    };
+    servers.iter().flat_map(of).collect()
 }
 
 /// Calls every route of the gateway so that it succeeds.
-async fn every_route(cluster: &mut Cluster) {
+async fn every_route(cluster: &mut Cluster, servers: &[redis::Client]) {
     routes::add_user(cluster);
     routes::supervise(cluster).await;
     // A user takes effect within a second.
@@ -121,16 +164,25 @@ async fn every_route(cluster: &mut Cluster) {
             ));
         }
     }
-    assert!(failed.is_empty(), "{failed:#?}\n{:#?}", refusals(cluster).await);
+    assert!(failed.is_empty(), "{failed:#?}\n{:#?}", refusals(servers));
 }
 
-async fn everything(scheme: &str, port: u16, redis: RedisServer, environment: &[(&str, &str)]) {
-    let plain = redis.url();
-    let mut cluster = Cluster::on(redis, plain.clone(), environment);
+/// A Redis with users: how the test reaches it, how services do, and all its servers.
+struct Redis {
+    first: RedisServer,
+    url: String,
+    url_of: Box<dyn Fn(&str) -> String>,
+    servers: Vec<redis::Client>,
+}
+
+async fn everything(redis: Redis, environment: &[(&str, &str)]) {
+    let Redis { first, url: plain, url_of, servers } = redis;
+    let encrypted = if url_of("").starts_with("rediss") { "encrypted (TLS)" } else { "not encrypted" };
+    let mut cluster = Cluster::on(first, plain.clone(), environment);
     let keys = keys(&cluster);
     cluster.environment.push(("VTOX_AUTH__KEYS_DIR".to_owned(), text(keys.path()).to_owned()));
     for (program, user) in SERVICES.into_iter().chain([("vtox", "vtox-cli")]) {
-        cluster.urls.insert(program.to_owned(), url(scheme, user, port));
+        cluster.urls.insert(program.to_owned(), url_of(user));
     }
     cluster.add_all(&["all", "all"]).await;
 
@@ -148,7 +200,7 @@ async fn everything(scheme: &str, port: u16, redis: RedisServer, environment: &[
 
     // Aggregation.
     eventually(Duration::from_secs(10), "the health of every vehicle", async || {
-        let refused = refusals(&cluster).await;
+        let refused = refusals(&servers);
         assert!(refused.is_empty(), "Redis refused what a service needs: {refused:#?}");
         cluster.command::<usize>(&["HLEN", VEHICLE_HEALTH]).await == 20
     })
@@ -162,7 +214,7 @@ async fn everything(scheme: &str, port: u16, redis: RedisServer, environment: &[
         let sent = client.post(&send).header("Idempotency-Key", "1").json(&block).send().await.unwrap();
         assert_eq!(sent.status(), 200);
     }
-    every_route(&mut cluster).await;
+    every_route(&mut cluster, &servers).await;
 
     // The operator's commands.
     let _: String = cluster.command(&["XADD", RAW, "*", "vehicle_id", "V", "sensor_data", "not json"]).await;
@@ -182,7 +234,6 @@ async fn everything(scheme: &str, port: u16, redis: RedisServer, environment: &[
     let gateway = cluster.gateway();
     vtox(&cluster, &["status", "--gateway", &gateway]);
     let doctor = vtox(&cluster, &["doctor"]);
-    let encrypted = if scheme == "rediss" { "encrypted (TLS)" } else { "not encrypted" };
     assert!(doctor.contains(&format!("connected to Redis as vtox-cli, {encrypted}")), "{doctor}");
 
     // Trimming comes every few seconds, the monitor's look every second.
@@ -194,7 +245,7 @@ async fn everything(scheme: &str, port: u16, redis: RedisServer, environment: &[
     }
     let left: Vec<String> = cluster.command(&["HKEYS", vtox_protocol::keys::SERVICES]).await;
     assert!(left.is_empty(), "{left:?}");
-    let refused = refusals(&cluster).await;
+    let refused = refusals(&servers);
     assert!(refused.is_empty(), "Redis refused what a service needs: {refused:#?}");
 }
 
@@ -209,7 +260,7 @@ async fn a_cluster_needs_no_more_than_its_users_may() {
         ("VTOX_REDIS__DURABILITY", "always"),
         ("VTOX_MONITOR__INTERVAL_S", "1"),
     ];
-    everything("redis", port, redis, &environment).await;
+    everything(one_server(redis, "redis", port), &environment).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,5 +276,35 @@ async fn the_same_over_tls_with_certificates_on_both_sides() {
         ("VTOX_REDIS__CLIENT_KEY", key.as_str()),
         ("VTOX_MONITOR__INTERVAL_S", "1"),
     ];
-    everything("rediss", users.tls_port, redis, &environment).await;
+    everything(one_server(redis, "rediss", users.tls_port), &environment).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_on_a_redis_cluster_over_tls() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let (users, certificates) = (Users::of(On::Cluster), Certificates::new());
+    let (first, cluster) = users.start_cluster(&certificates, &["--tls-auth-clients", "yes"]);
+    let [ca, cert, key] = [&certificates.ca, &certificates.client_cert, &certificates.client_key]
+        .map(|p| p.display().to_string());
+    let environment = [
+        ("VTOX_REDIS__CA_FILE", ca.as_str()),
+        ("VTOX_REDIS__CLIENT_CERT", cert.as_str()),
+        ("VTOX_REDIS__CLIENT_KEY", key.as_str()),
+        ("VTOX_CLUSTER__PARTITIONS", "32"),
+        ("VTOX_REDIS__DURABILITY", "replicated"),
+        ("VTOX_MONITOR__INTERVAL_S", "1"),
+        ("VTOX_REDIS__EXPERIMENTAL_CLUSTER", "true"),
+    ];
+    let servers = [&first].into_iter().chain(&cluster.nodes).map(RedisServer::client).collect();
+    let url = cluster.url();
+    let url_of = {
+        let (template, user) = (cluster.tls_url("USER", "secret-of-USER"), "USER");
+        Box::new(move |name: &str| template.replace(user, name))
+    };
+    everything(Redis { first, url, url_of, servers }, &environment).await;
+}
+
+fn one_server(redis: RedisServer, scheme: &'static str, port: u16) -> Redis {
+    let (plain, servers) = (redis.url(), vec![redis.client()]);
+    Redis { first: redis, url: plain, url_of: Box::new(move |user| url(scheme, user, port)), servers }
 }
