@@ -106,6 +106,14 @@ impl Cluster {
         map.owner(slot).cloned().ok_or_else(unowned)
     }
 
+    /// The address that is used here for a node that another one named.
+    pub(crate) fn known_as(&self, address: Address) -> Address {
+        match self.known.borrow().as_ref() {
+            Some(map) => map.known_as(address),
+            None => address,
+        }
+    }
+
     /// Whether a node owns a slot, or any slot at all when none is named.
     pub(crate) fn owns(&self, address: &Address, slot: Option<u16>) -> bool {
         self.known.borrow().as_ref().is_some_and(|map| match slot {

@@ -34,6 +34,7 @@ use sentinel::{Address, Sentinels};
 pub use sentinel::{SentinelReport, SentinelView};
 use tls::Tls;
 pub use tls::TlsFiles;
+use vtox_protocol::keys::slot_of;
 
 /// How long connecting may take, unless said otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -166,7 +167,7 @@ impl Endpoint {
             Ok((pubsub, address))
         };
         let (pubsub, address) = opened.await.map_err(not_connected)?;
-        let (target, slot) = (self.0.clone(), slot::slot_of(channel.as_bytes()));
+        let (target, slot) = (self.0.clone(), slot_of(channel.as_bytes()));
         let moved = async move {
             match (target, address) {
                 (Target::Sentinels(sentinels), Some(address)) => sentinels.moved_from(&address).await,
@@ -202,7 +203,7 @@ impl Endpoint {
                 Ok((client, Some(address)))
             }
             Target::Cluster(cluster) => {
-                let address = cluster.owner(slot::slot_of(key.as_bytes()), timeout).await?;
+                let address = cluster.owner(slot_of(key.as_bytes()), timeout).await?;
                 Ok((cluster.client(address.clone())?, Some(address)))
             }
         }
@@ -237,9 +238,7 @@ impl Connection {
     /// Whether it leads to the present primary of `key`.
     pub fn leads_to(&self, key: &str) -> bool {
         match (&self.target, &self.address) {
-            (Target::Cluster(cluster), Some(address)) => {
-                cluster.owns(address, Some(slot::slot_of(key.as_bytes())))
-            }
+            (Target::Cluster(cluster), Some(address)) => cluster.owns(address, Some(slot_of(key.as_bytes()))),
             _ => self.is_current(),
         }
     }

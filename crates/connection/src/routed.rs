@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use vtox_protocol::keys::slot_of;
 
 use crate::cluster::{Cluster, nobody};
 use crate::sentinel::Address;
-use crate::slot::{Destination, destination, slot_of};
+use crate::slot::{Destination, destination};
 use crate::{ConnectionManager, Endpoint};
 
 /// Commands without a key go to the owner of this one: the heartbeats' clock is the clock of the registry.
@@ -72,8 +73,12 @@ impl Routed {
         if destination == Destination::AllPrimaries {
             let mut nodes = self.primaries().await?;
             let answers = nodes.iter_mut().map(|(_, node)| node.req_packed_command(command));
-            let mut answers = join_all(answers).await.into_iter().collect::<RedisResult<Vec<_>>>()?;
-            return answers.pop().ok_or_else(|| nobody("no node of the Redis Cluster owns slots"));
+            // One that is dead needs nothing: whoever takes its place is told when it does not know a script.
+            let nobody = Err(nobody("no node of the Redis Cluster owns slots"));
+            return join_all(answers)
+                .await
+                .into_iter()
+                .fold(nobody, |sum, one| if sum.is_ok() { sum } else { one });
         }
         let deadline = Instant::now() + self.response_timeout;
         let mut address = self.owner(destination).await?;
@@ -166,7 +171,7 @@ impl Routed {
             let (address, _) = error.redirect_node()?;
             let (host, port) = address.rsplit_once(':')?;
             let host = if host.is_empty() { asked.0.as_str() } else { host };
-            Some((host.to_owned(), port.parse().ok()?))
+            Some(self.cluster.known_as((host.to_owned(), port.parse().ok()?)))
         };
         match kind {
             ServerErrorKind::Ask => to().map(Redirect::Ask),

@@ -234,6 +234,18 @@ impl Cluster {
         self.services.retain(|s| s.name != name);
     }
 
+    /// A metric of a service, over all its labels.
+    ///
+    /// # Panics
+    /// When it has none of that name.
+    pub async fn metric(&mut self, service: &str, name: &str) -> f64 {
+        let url = self.service(service).url("/metrics");
+        let text = reqwest::get(url).await.expect("an answer").text().await.expect("text");
+        let samples = text.lines().filter(|l| l.split(['{', ' ']).next() == Some(name));
+        let values = samples.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok());
+        values.reduce(|sum, value| sum + value).unwrap_or_else(|| panic!("{service} has no {name}"))
+    }
+
     /// Address of the gateway.
     pub fn gateway(&mut self) -> String {
         self.service("gateway").url("")

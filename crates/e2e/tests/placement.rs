@@ -90,7 +90,7 @@ async fn worker(cluster: &mut Cluster, id: &str) -> Value {
 async fn settled(cluster: &mut Cluster) -> f64 {
     let (mut granted, mut since) = (0.0, Instant::now());
     eventually(Duration::from_secs(60), "the units to stay where they are", async || {
-        let now = metric(cluster, "coordinator", "vtox_coordinator_grants_total").await;
+        let now = cluster.metric("coordinator", "vtox_coordinator_grants_total").await;
         if now != granted {
             (granted, since) = (now, Instant::now());
         }
@@ -109,14 +109,6 @@ async fn fair_share(cluster: &mut Cluster, id: &str, of: &[&str]) -> f64 {
     targets[id] / targets.values().sum::<f64>()
 }
 
-async fn metric(cluster: &mut Cluster, service: &str, name: &str) -> f64 {
-    let url = cluster.service(service).url("/metrics");
-    let text = reqwest::get(url).await.expect("an answer").text().await.expect("text");
-    let samples = text.lines().filter(|l| l.split(['{', ' ']).next() == Some(name));
-    let values = samples.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok());
-    values.reduce(|sum, value| sum + value).unwrap_or_else(|| panic!("{service} has no {name}"))
-}
-
 async fn vtox(cluster: &Cluster, arguments: &[&str]) -> Output {
     let mut command = Command::new(program("vtox"));
     command.args(arguments).env("REDIS_URL", cluster.redis.url());
@@ -132,14 +124,14 @@ async fn four_equal_workers(window: Duration) {
     let fleet = Fleet::start(&cluster.gateway(), &cluster.redis.url(), load).await;
     // Until each partition has been measured over two intervals and what must has moved.
     tokio::time::sleep(Duration::from_secs(15)).await;
-    let moved = metric(&mut cluster, "coordinator", "vtox_coordinator_grants_total").await;
+    let moved = cluster.metric("coordinator", "vtox_coordinator_grants_total").await;
     let seen = Window::watch(&cluster, window).await;
     println!(
         "four equal workers over {window:?}: {:?}, spread {:.2} %, p99 {} ms, lanes granted within {}",
         seen.by_worker,
         100.0 * seen.spread(),
         seen.p99_ms(),
-        metric(&mut cluster, "coordinator", "vtox_coordinator_grants_total").await - moved
+        cluster.metric("coordinator", "vtox_coordinator_grants_total").await - moved
     );
     assert_eq!(seen.by_worker.len(), 4);
     assert!(seen.spread() <= 0.05, "{:?}", seen.by_worker);
@@ -247,7 +239,7 @@ async fn a_worker_that_fails_fast_loses_what_it_has_and_attracts_nothing() {
         .filter_map(|w| w["load"]["failing_partitions"].as_u64())
         .collect();
     assert_eq!(failing.iter().sum::<u64>(), 1, "{failing:?}");
-    let granted_since = metric(&mut cluster, "coordinator", "vtox_coordinator_grants_total").await - granted;
+    let granted_since = cluster.metric("coordinator", "vtox_coordinator_grants_total").await - granted;
     assert_eq!(granted_since, 0.0, "lanes wander because of one that is broken");
     cluster.mend_key(&broken).await;
 
@@ -316,9 +308,9 @@ async fn a_drained_worker_hands_over_without_a_redelivery() {
         worker(&mut cluster, "worker-2").await["lanes"].as_u64() > Some(0)
     })
     .await;
-    assert_eq!(metric(&mut cluster, "coordinator", "vtox_coordinator_forced_grants_total").await, 0.0);
+    assert_eq!(cluster.metric("coordinator", "vtox_coordinator_forced_grants_total").await, 0.0);
     for name in ["worker-1", "worker-2", "worker-3"] {
-        let refused = metric(&mut cluster, name, "vtox_worker_commits_refused_total").await;
+        let refused = cluster.metric(name, "vtox_worker_commits_refused_total").await;
         assert_eq!(refused, 0.0, "{name}: a commit was refused");
     }
     for partition in (0..16).map(|n| Partition::numbered(n, 1)) {

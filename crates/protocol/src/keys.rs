@@ -1,8 +1,10 @@
 //! Every key name VTOX uses in Redis.
 
 mod partition;
+mod slot;
 
 pub use partition::{MAX_PARTITIONS, MAX_SLOT_TAGS, Partition, SlotTag, Topology};
+pub use slot::{SLOTS, slot_of};
 
 use crate::{FaultType, VehicleId};
 

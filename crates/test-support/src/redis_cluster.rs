@@ -99,12 +99,12 @@ impl RedisCluster {
 
     /// The URL that names its nodes.
     pub fn url(&self) -> String {
-        format!("redis+cluster://{}", addresses(&self.ports))
+        format!("redis+cluster://{}", addresses("127.0.0.1", &self.ports))
     }
 
-    /// The same over TLS, for a user with a password.
-    pub fn tls_url(&self, user: &str, password: &str) -> String {
-        format!("rediss+cluster://{user}:{password}@{}", addresses(&self.tls_ports))
+    /// The same over TLS, for a user with a password; `host` is a name of this machine in the nodes' certificates.
+    pub fn tls_url(&self, host: &str, user: &str, password: &str) -> String {
+        format!("rediss+cluster://{user}:{password}@{}", addresses(host, &self.tls_ports))
     }
 
     /// Ports of all nodes, the first one's first.
@@ -134,7 +134,9 @@ impl RedisCluster {
     pub fn move_slot(&self, key: &str, to: u16) -> usize {
         let (source, target) = (client(self.owner_of(key).expect("an owner")), client(to));
         let slot: u16 = command(&source, &["CLUSTER", "KEYSLOT", key]);
-        let (slot, to) = (slot.to_string(), to.to_string());
+        // Nodes that talk over TLS do so here as well.
+        let at = self.ports.iter().position(|port| *port == to).expect("a node");
+        let (slot, to) = (slot.to_string(), self.tls_ports.get(at).copied().unwrap_or(to).to_string());
         let [from_id, to_id]: [String; 2] =
             [&source, &target].map(|node| command(node, &["CLUSTER", "MYID"]));
         let set = |node: &Client, state: &str, id: &str| {
@@ -159,8 +161,8 @@ impl RedisCluster {
     }
 }
 
-fn addresses(ports: &[u16]) -> String {
-    ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+fn addresses(host: &str, ports: &[u16]) -> String {
+    ports.iter().map(|port| format!("{host}:{port}")).collect::<Vec<_>>().join(",")
 }
 
 fn client(port: u16) -> Client {

@@ -47,7 +47,7 @@ pub async fn run(
                 let turn = async {
                     tokio::select! {
                         ended = turn.run(&service, &switches) => ended,
-                        failed = forward::run(&service) => failed,
+                        failed = forward::run(&service, &metrics) => failed,
                     }
                 };
                 match turn.await {

@@ -14,6 +14,10 @@ pub struct Metrics {
     pub dropped: IntCounter,
     /// Results aggregated.
     pub aggregated: IntCounter,
+    /// Results and dead letters forwarded from the slots of a Redis Cluster.
+    pub forwarded: IntCounter,
+    /// Tries to forward that failed.
+    pub forward_errors: IntCounter,
     /// 1 while this bridge aggregates.
     pub aggregating: IntGauge,
 }
@@ -34,6 +38,17 @@ impl Metrics {
             aggregated: added(
                 registry,
                 IntCounter::new("bridge_results_aggregated_total", "Results aggregated."),
+            )?,
+            forwarded: added(
+                registry,
+                IntCounter::new(
+                    "bridge_entries_forwarded_total",
+                    "Results and dead letters forwarded from the slots of a Redis Cluster.",
+                ),
+            )?,
+            forward_errors: added(
+                registry,
+                IntCounter::new("bridge_forward_errors_total", "Tries to forward that failed."),
             )?,
             aggregating: added(
                 registry,

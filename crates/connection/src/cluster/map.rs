@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use vtox_protocol::keys::{SLOTS, slot_of};
+
 use crate::sentinel::Address;
-use crate::slot::{SLOTS, slot_of};
 
 /// A node as the Cluster sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its id.
     pub id: String,
-    /// Host and port.
+    /// Host, by name where it announces one, and port.
     pub address: (String, u16),
+    /// The same by its IP address, as redirections may name it.
+    ip: Address,
     /// Id of its primary; none of a primary.
     pub replica_of: Option<String>,
     /// Whether the Cluster takes it for dead.
@@ -53,6 +56,7 @@ impl Node {
         Some(Self {
             id: (*id).to_owned(),
             address: (if host.is_empty() { asked } else { host }.to_owned(), port.parse().ok()?),
+            ip: (ip.to_owned(), port.parse().ok()?),
             replica_of: (*replica_of != "-").then(|| (*replica_of).to_owned()),
             failed: flags.contains("fail"),
             slots: slots.collect(),
@@ -110,6 +114,12 @@ impl Map {
         self.owners.iter().flatten().map(|index| self.nodes[usize::from(*index)].address.clone()).collect()
     }
 
+    /// How a node is called here that somebody calls by its IP address: a certificate may name its host only.
+    pub(super) fn known_as(&self, address: Address) -> Address {
+        let known = self.nodes.iter().find(|node| node.ip == address);
+        known.map_or(address, |node| node.address.clone())
+    }
+
     /// Slots that nobody owns.
     pub(crate) fn uncovered(&self) -> usize {
         self.owners.iter().filter(|owner| owner.is_none()).count()
@@ -142,6 +152,12 @@ mod tests {
             (("10.0.0.1".to_owned(), 7_000), &vec![0..=8_191])
         );
         assert_eq!(nodes[1].slots, [8_192..=16_382, 16_383..=16_383]);
+        let map = Map::of(vec![nodes.clone()]);
+        let by_ip = ("10.0.0.3".to_owned(), 7_000);
+        assert_eq!(map.known_as(by_ip), ("three".to_owned(), 7_000));
+        for other in [("10.0.0.1".to_owned(), 7_000), ("10.0.0.9".to_owned(), 7_000)] {
+            assert_eq!(map.known_as(other.clone()), other);
+        }
         assert_eq!((nodes[2].address.0.as_str(), nodes[2].replica_of.as_deref()), ("three", Some("aa")));
         assert_eq!(
             Node::read("ee :7000@17000 myself,master - 0 0 0 connected", "asked").unwrap().address.0,

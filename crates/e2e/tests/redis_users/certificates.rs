@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-/// A CA, and what it signed: for Redis at 127.0.0.1 and for its clients. All in PEM form.
+/// A CA, and what it signed: for Redis and for its clients. All in PEM form.
 pub struct Certificates {
     pub ca: PathBuf,
     pub server_cert: PathBuf,
@@ -16,6 +16,11 @@ pub struct Certificates {
 
 impl Certificates {
     pub fn new() -> Self {
+        Self::of("127.0.0.1")
+    }
+
+    /// The servers' certificate names this host alone.
+    pub fn of(host: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str, pem: &str| write(directory.path(), name, pem);
         let mut ca = CertificateParams::new(Vec::new()).unwrap();
@@ -29,7 +34,7 @@ impl Certificates {
             let params = CertificateParams::new([name.to_owned()]).unwrap();
             (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
         };
-        let (server_cert, server_key) = sign("127.0.0.1");
+        let (server_cert, server_key) = sign(host);
         let (client_cert, client_key) = sign("vtox");
         Self {
             ca: ca_file,

@@ -293,12 +293,11 @@ async fn the_same_on_a_redis_cluster_over_tls() {
         ("VTOX_CLUSTER__PARTITIONS", "32"),
         ("VTOX_REDIS__DURABILITY", "replicated"),
         ("VTOX_MONITOR__INTERVAL_S", "1"),
-        ("VTOX_REDIS__EXPERIMENTAL_CLUSTER", "true"),
     ];
     let servers = [&first].into_iter().chain(&cluster.nodes).map(RedisServer::client).collect();
     let url = cluster.url();
     let url_of = {
-        let (template, user) = (cluster.tls_url("USER", "secret-of-USER"), "USER");
+        let (template, user) = (cluster.tls_url("127.0.0.1", "USER", "secret-of-USER"), "USER");
         Box::new(move |name: &str| template.replace(user, name))
     };
     everything(Redis { first, url, url_of, servers }, &environment).await;

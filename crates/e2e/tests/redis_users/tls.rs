@@ -4,7 +4,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use vtox_connection::{Endpoint, TlsFiles};
-use vtox_e2e::{Cluster, ONE_AT_A_TIME, eventually, program};
+use vtox_e2e::{Cluster, Fleet, Load, ONE_AT_A_TIME, assert_exact, eventually, program};
+use vtox_protocol::keys::{self, Partition};
 
 use super::{Certificates, Users, url};
 
@@ -18,6 +19,41 @@ async fn ping(url: &str, files: &TlsFiles) -> String {
     match redis::cmd("PING").query_async::<String>(&mut connection.clone()).await {
         Ok(answer) => answer,
         Err(error) => endpoint.explain(&error),
+    }
+}
+
+/// Redirections name nodes by their IP addresses, which are in no certificate here.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_a_cluster_are_known_by_their_names_while_slots_move() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let (users, certificates) = (Users::new(), Certificates::of("localhost"));
+    let (first, redis) = users.start_cluster(
+        &certificates,
+        &["--tls-auth-clients", "optional", "--cluster-announce-hostname", "localhost"],
+    );
+    let ca = certificates.ca.display().to_string();
+    let environment = [("VTOX_REDIS__CA_FILE", ca.as_str()), ("VTOX_CLUSTER__PARTITIONS", "16")];
+    let mut cluster = Cluster::on(first, redis.url(), &environment);
+    let over_tls = redis.tls_url("localhost", "default", "any");
+    for program in
+        ["vtox-gateway", "vtox-coordinator", "vtox-worker", "vtox-monitor", "vtox-websocket-bridge"]
+    {
+        cluster.urls.insert(program.to_owned(), over_tls.clone());
+    }
+    cluster.add_all(&["all", "all"]).await;
+    let load = Load { vehicles: 20, interval: Duration::from_millis(200) };
+    let fleet = Fleet::start(&cluster.gateway(), &cluster.url, load).await;
+    for key in [Partition::numbered(0, 16).stream().as_str(), keys::RESULTS, keys::SERVICES] {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let from = redis.owner_of(key).unwrap();
+        let to = redis.ports()[..3].iter().copied().find(|port| *port != from).unwrap();
+        assert!(redis.move_slot(key, to) > 0, "{key}");
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_exact("slots moved between names", &fleet.settle().await);
+    for service in ["gateway", "worker-1", "worker-2", "coordinator", "bridge", "monitor"] {
+        let log = cluster.service(service).log();
+        assert!(!log.contains("certificate"), "{service}: {log}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::RAW;
+use super::{RAW, slot};
 use crate::{FaultType, VehicleId};
 
 /// A log of raw entries in order.
@@ -82,8 +82,8 @@ impl<'de> Deserialize<'de> for Partition {
 
 impl Partition {
     /// A numbered partition, where `slot_tags` tags are shared by all of them.
-    pub const fn numbered(number: u16, slot_tags: u16) -> Self {
-        Self::Numbered { number, tag: if slot_tags == 0 { 0 } else { number % slot_tags } }
+    pub fn numbered(number: u16, slot_tags: u16) -> Self {
+        Self::Numbered { number, tag: slot::tag(number % slot_tags.max(1), slot_tags) }
     }
 
     /// The partition's stream.
@@ -182,8 +182,10 @@ impl Topology {
 
     /// The tags of all partitions, each once.
     pub fn tags(&self) -> impl Iterator<Item = SlotTag> + use<> {
-        let numbered = if self.partitions > 1 { self.partitions.min(self.slot_tags.max(1)) } else { 0 };
-        std::iter::once(SlotTag::Bare).chain((0..numbered).map(SlotTag::Numbered))
+        let count = self.slot_tags.max(1);
+        let numbered = if self.partitions > 1 { self.partitions.min(count) } else { 0 };
+        std::iter::once(SlotTag::Bare)
+            .chain((0..numbered).map(move |index| SlotTag::Numbered(slot::tag(index, count))))
     }
 
     /// Whether results and dead letters are first kept under the tag of their partition and forwarded from there.
@@ -262,13 +264,13 @@ mod tests {
     fn partitions_of_a_cluster_share_slot_tags() {
         let topology = Topology { slot_tags: 16, ..topology(64) };
         let p = topology.all().nth(18).unwrap();
-        assert_eq!(p, Partition::Numbered { number: 17, tag: 1 });
-        assert_eq!(p.stream(), "motor_raw_data:{vtox-1}:17");
-        assert_eq!(p.state(FaultType::Bearing), "vtox:{vtox-1}:state:bearing:17");
+        assert_eq!(p, Partition::Numbered { number: 17, tag: 42 });
+        assert_eq!(p.stream(), "motor_raw_data:{vtox-42}:17");
+        assert_eq!(p.state(FaultType::Bearing), "vtox:{vtox-42}:state:bearing:17");
         assert_eq!(Partition::of_stream(&p.stream()), Some(p));
-        assert_eq!((p.to_string().as_str(), "17@1".parse()), ("17@1", Ok(p)));
-        assert_eq!("16".parse(), Ok(topology.all().nth(17).unwrap()), "tag 0 goes without saying");
-        assert_eq!(topology.under(p.tag(), "fault_diagnosis_results"), "fault_diagnosis_results:{vtox-1}");
+        assert_eq!((p.to_string().as_str(), "17@42".parse()), ("17@42", Ok(p)));
+        assert_eq!("16".parse(), Ok(Partition::numbered(16, 1)), "tag 0 goes without saying");
+        assert_eq!(topology.under(p.tag(), "fault_diagnosis_results"), "fault_diagnosis_results:{vtox-42}");
         assert_eq!(topology.tags().count(), 17);
         let text = serde_json::to_string(&topology).unwrap();
         assert_eq!(serde_json::from_str::<Topology>(&text).unwrap(), topology);

@@ -162,10 +162,8 @@ mod tests {
     fn slot_tags_are_many_only_under_a_redis_cluster() {
         assert_eq!(with(&[]).unwrap().topology().slot_tags, 1);
         let cluster = ("REDIS_URL", "redis+cluster://a:6379,b:6379");
-        assert!(with(&[cluster]).unwrap_err().to_string().contains("experimental_cluster"));
-        let accepted = ("VTOX_REDIS__EXPERIMENTAL_CLUSTER", "true");
-        assert_eq!(with(&[cluster, accepted]).unwrap().topology().slot_tags, 16);
-        let set = |n| with(&[cluster, accepted, ("VTOX_CLUSTER__SLOT_TAGS", n)]);
+        assert_eq!(with(&[cluster]).unwrap().topology().slot_tags, 16);
+        let set = |n| with(&[cluster, ("VTOX_CLUSTER__SLOT_TAGS", n)]);
         assert_eq!(set("5").unwrap().topology().slot_tags, 5);
         assert!(set("1").unwrap_err().to_string().contains("set it to 0 or at least 2"));
     }

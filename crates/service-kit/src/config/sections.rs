@@ -84,7 +84,6 @@ impl Section {
 pub struct Redis {
     pub url: String,
     pub url_file: PathBuf,
-    pub experimental_cluster: bool,
     pub ca_file: PathBuf,
     pub client_cert: PathBuf,
     pub client_key: PathBuf,
@@ -381,11 +380,6 @@ impl Settings {
         check(
             self.cluster.slot_tags <= MAX_SLOT_TAGS,
             &format!("cluster.slot_tags is {}; at most {MAX_SLOT_TAGS}", self.cluster.slot_tags),
-        )?;
-        check(
-            self.redis.experimental_cluster || !self.redis.is_cluster(),
-            "redis.url names a Redis Cluster, which is not supported yet; name one server, or sentinels \
-             (redis+sentinel://HOST:PORT,.../NAME), or try it with redis.experimental_cluster = true",
         )?;
         check(
             self.cluster.slot_tags != 1 || !self.redis.is_cluster(),
