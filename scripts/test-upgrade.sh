@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Replaces the services of another version by this one's, one after the other under load: nothing may be lost.
-#   scripts/test-upgrade.sh            from the commit before this one
+#   scripts/test-upgrade.sh            from the commit before the last one that changed a program
 #   scripts/test-upgrade.sh v0.1.0     from that commit or tag
 set -euo pipefail
 
@@ -9,8 +9,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
 ensure_tools
-from=$(git rev-parse --verify --quiet "${1:-HEAD~1}^{commit}") ||
-    fail "${1:-HEAD~1} is no commit here; a shallow clone has too few: git fetch --unshallow"
+asked=${1:-$(git log -1 --format=%H -- 'crates/*/src' Cargo.lock)~1}
+from=$(git rev-parse --verify --quiet "$asked^{commit}") ||
+    fail "$asked is no commit here; a shallow clone has too few: git fetch --unshallow"
 
 target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
 tree=$(mktemp -d)

@@ -1,9 +1,8 @@
 //! What the monitor exports: the cluster's figures, the backlog that scaling follows among them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec, Opts, Registry};
 use vtox_protocol::{FaultType, MonitorSnapshot};
+use vtox_service_kit::clock::epoch_ms;
 use vtox_service_kit::metrics::added;
 
 /// Metrics of the monitor.
@@ -61,7 +60,7 @@ impl Metrics {
 
     /// Shows a snapshot that has just been taken.
     pub fn show(&self, seen: &MonitorSnapshot) {
-        self.looked.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+        self.looked.set(epoch_ms() as f64 / 1_000.0);
         self.throughput.set(seen.throughput);
         self.accepted_rate.set(seen.accepted_rate);
         self.oldest_age.set(seen.oldest_age_ms as f64 / 1_000.0);

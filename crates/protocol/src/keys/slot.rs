@@ -33,7 +33,7 @@ static TAGS: LazyLock<[u16; PIECES as usize]> = LazyLock::new(|| {
             break;
         }
     }
-    tags.map(|tag| tag.unwrap_or_default())
+    tags.map(Option::unwrap_or_default)
 });
 const PIECES: u16 = super::MAX_SLOT_TAGS;
 
