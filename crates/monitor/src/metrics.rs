@@ -97,8 +97,8 @@ mod tests {
             let families = registry.gather();
             families.iter().filter(|f| f.name() == "backlog_entries").map(|f| f.get_metric().len()).sum()
         };
-        let mut seen = MonitorSnapshot::default();
-        seen.by_fault = FaultType::ALL.into_iter().map(|fault| (fault, FaultFlow::default())).collect();
+        let by_fault = FaultType::ALL.into_iter().map(|fault| (fault, FaultFlow::default())).collect();
+        let mut seen = MonitorSnapshot { by_fault, ..MonitorSnapshot::default() };
         metrics.show(&seen);
         assert_eq!(shown(), 5);
         seen.by_fault.remove(&FaultType::Bearing);
