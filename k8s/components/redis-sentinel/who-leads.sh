@@ -1,4 +1,4 @@
-# Asking the sentinels; sourced by the other scripts.
+# Asking the sentinels, and Redis; sourced by the other scripts.
 # shellcheck shell=sh
 # SENTINELS has their names; /etc/vtox/passwords the passwords, one file each.
 
@@ -11,6 +11,11 @@ ask() {
   sentinel=$1
   shift
   REDISCLI_AUTH=$(password sentinel) timeout 2 redis-cli --no-auth-warning -h "$sentinel" -p 26379 "$@" 2>/dev/null || true
+}
+
+# as_sentinel WORD...: a command of this pod's own Redis.
+as_sentinel() {
+  REDISCLI_AUTH=$(password vtox-sentinel) timeout 2 redis-cli --no-auth-warning --user vtox-sentinel "$@" 2>/dev/null || true
 }
 
 # The line after the one that is $1.
