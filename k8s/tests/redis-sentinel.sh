@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs what the StatefulSets of Redis run, in containers with the names, users, rights and read-only roots of their pods: a
 # failover, the return of a primary that lost its disk, a planned stop, a power cut, and the end of a primary in whichever way while
-# its replica has not all data yet lose nothing; a copy of a disk is restored.
+# its replica has not all data yet lose nothing; lost disks and a restore go as the manual says.
 #   k8s/tests/redis-sentinel.sh SECRETS      as made by k8s/secrets.sh
 set -euo pipefail
 
@@ -227,6 +227,20 @@ for n in 0 1 2; do
     docker restart -t 5 "$run-redis-sentinel-$n" >/dev/null
 done
 eventually 30 "sentinels were restarted: redis-1 leads" leads redis-1
+
+# As the manual says.
+lose redis-sentinel-0 redis-sentinel-1 redis-sentinel-2
+for n in 0 1 2; do
+    pod "redis-sentinel-$n" start-sentinel.sh
+done
+for n in 0 1 2; do
+    # shellcheck disable=SC2016 # for the shell in the pod
+    eventually 10 "sentinel $n has lost its disk: it is told of redis-1" docker exec "$run-redis-sentinel-$n" sh -c \
+        'export REDISCLI_AUTH=$(cat /etc/vtox/passwords/sentinel.password)
+         redis-cli -e -p 26379 sentinel remove vtox && redis-cli -e -p 26379 sentinel monitor vtox redis-1 6379 2' >/dev/null
+    docker restart -t 5 "$run-redis-sentinel-$n" >/dev/null
+done
+eventually 30 "all sentinels have lost their disks: redis-1 leads" leads redis-1
 
 docker rm -f "${everything[@]/#/$run-}" >/dev/null
 start_all

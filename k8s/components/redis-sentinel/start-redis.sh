@@ -27,15 +27,9 @@ until may_start; do
   sleep 1
 done
 
-# in_step: all that the primary had is here, and on the disk: Redis rewrites its file after a sync, and until then has that from before.
-in_step() {
-  [ "$(as_sentinel info | tr -d '\r' |
-    grep -cxE 'master_link_status:up|aof_rewrite_in_progress:0|aof_rewrite_scheduled:0|aof_last_bgrewrite_status:ok')" = 4 ]
-}
-
 # Sentinels promote nobody whose priority is 0.
 eligible_once_complete() {
-  until in_step; do sleep 1; done
+  until has_all; do sleep 1; done
   touch "$complete"
   until [ "$(as_sentinel config set replica-priority 100)" = OK ]; do sleep 1; done
   echo "this replica has all data, and may be promoted"

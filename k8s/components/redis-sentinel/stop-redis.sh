@@ -28,6 +28,8 @@ handed_over() {
 again=0
 for second in $(seq 100); do
   leads || exit 0
+  # Nobody is there to wait for.
+  [ "$second" -le 10 ] || as_sentinel info replication | grep -q '^slave0:' || exit 0
   # A sentinel that already follows the replica would make this one the primary again.
   # shellcheck disable=SC2154 # set by who_leads
   if [ "$second" -ge "$again" ] && in_step && who_leads && [ "$primary" = "$(hostname)" ] && handed_over; then

@@ -18,6 +18,12 @@ as_sentinel() {
   REDISCLI_AUTH=$(password vtox-sentinel) timeout 2 redis-cli --no-auth-warning --user vtox-sentinel "$@" 2>/dev/null || true
 }
 
+# This replica is in step, and so is its disk: Redis rewrites its file after a sync, and until then has the one from before.
+has_all() {
+  [ "$(as_sentinel info | tr -d '\r' |
+    grep -cxE 'master_link_status:up|aof_rewrite_in_progress:0|aof_rewrite_scheduled:0|aof_last_bgrewrite_status:ok')" = 4 ]
+}
+
 # The line after the one that is $1.
 value_of() {
   awk -v key="$1" 'found { print; exit } $0 == key { found = 1 }'
