@@ -97,19 +97,19 @@ for overlay in $overlays; do
     # What is of the API of Kubernetes; ServiceMonitor and ScaledObject are not.
     "$python" k8s/tests/split.py "$work/$overlay.yaml" "$work/$overlay.core.yaml"
     for version in $versions; do
-        "$tools/bin/kubernetes-validate" --strict --quiet -k "$version" "$work/$overlay.core.yaml" k8s/cli.yaml
+        "$tools/bin/kubernetes-validate" --strict --quiet -k "$version" "$work/$overlay.core.yaml"
     done
     echo "$overlay: valid for Kubernetes $versions"
 done
 
 announce "checkov"
 for overlay in $overlays; do
-    "$tools/bin/checkov" -f "$work/$overlay.yaml" k8s/cli.yaml --framework kubernetes --skip-download --compact --quiet
+    "$tools/bin/checkov" -f "$work/$overlay.yaml" --framework kubernetes --skip-download --compact --quiet
 done
 
 announce "every name leads somewhere"
 for overlay in $overlays; do
-    "$python" k8s/tests/references.py . "$work/$overlay.yaml" k8s/cli.yaml
+    "$python" k8s/tests/references.py . "$work/$overlay.yaml"
 done
 
 # alone WORD...: in a network of its own where the system lets us, so that ports are free.
@@ -123,7 +123,7 @@ alone() {
 
 for overlay in development production-options; do
     announce "the services as $overlay runs them"
-    alone "$python" k8s/tests/live.py . "$bin/debug" "$work/$overlay.yaml" k8s/cli.yaml
+    alone "$python" k8s/tests/live.py . "$bin/debug" "$work/$overlay.yaml"
 done
 
 announce "what is wrong is found"
@@ -139,7 +139,7 @@ found() {
     echo "$change -> $(grep . "$work/found" | tail -n 1 | cut -c 1-140)"
 }
 live() {
-    found "$1" "$3" alone "$python" k8s/tests/live.py . "$bin/debug" --only "$2" k8s/cli.yaml
+    found "$1" "$3" alone "$python" k8s/tests/live.py . "$bin/debug" --only "$2"
 }
 live development monitor 's/VTOX_HOST:/VTOX_HOTS:/'
 live development worker-bearing 's/name: FAULT_TYPES/name: FAULTS/'
@@ -149,12 +149,13 @@ live development monitor 's/containerPort: 8011/containerPort: 8013/'
 live production monitor 's/name: vtox_backlog_entries/name: vtox_backlog/'
 live production api-gateway 's/VTOX_AUTH__KEYS_DIR/VTOX_AUTH__KEYS/'
 references() {
-    found production "$1" "$python" k8s/tests/references.py . k8s/cli.yaml
+    found production "$1" "$python" k8s/tests/references.py .
 }
 references 's/targetPort: http/targetPort: web/'
 references 's/port: 8002$/port: 8003/'
 references 's/serviceAccountName: monitor/serviceAccountName: watcher/'
 references 's|value: /etc/vtox/redis/vtox.toml|value: /etc/vtox/redis/redis.toml|'
+references '/kind: CronJob/,/^---/s/- configMapRef:/- secretRef:/'
 references 's/name: redis-passwords/name: passwords/'
 references 's/vtox-sentinel.password:/vtox-guard.password:/'
 references 's/runAsNonRoot: true/runAsNonRoot: false/'

@@ -99,19 +99,21 @@ def served(manifests, faults):
 
 
 def entrance(manifests, paths):
-    """The Ingress leads to every path of the API, and to nothing that is for those inside."""
-    for ingress in manifests.of("Ingress").values():
-        rules = [(p["path"], p["pathType"]) for r in ingress["spec"]["rules"] for p in r["http"]["paths"]]
+    """The Ingresses lead to every path of the API, and to nothing that is for those inside."""
+    ingresses = manifests.of("Ingress").values()
+    rules = [(p["path"], p["pathType"]) for i in ingresses for r in i["spec"]["rules"] for p in r["http"]["paths"]]
+    if not rules:
+        return
 
-        def leads(path):
-            return any(path == p or kind == "Prefix" and path.startswith(p.rstrip("/") + "/") for p, kind in rules)
+    def leads(path):
+        return any(path == p or kind == "Prefix" and path.startswith(p.rstrip("/") + "/") for p, kind in rules)
 
-        inside = {"/metrics", "/ready"}
-        check(not any(leads(path) for path in inside), f"the Ingress shows {inside}")
-        missing = [path for path in paths if path not in inside and not leads(path)]
-        check(not missing, f"the Ingress does not lead to {missing}")
-        for prefix, _ in rules:
-            check(any(p == prefix or p.startswith(prefix + "/") for p in paths), f"nothing is at {prefix}")
+    inside = {"/metrics", "/ready"}
+    check(not any(leads(path) for path in inside), f"the Ingress shows {inside}")
+    missing = [path for path in paths if path not in inside and not leads(path)]
+    check(not missing, f"the Ingress does not lead to {missing}")
+    for prefix, _ in rules:
+        check(any(p == prefix or p.startswith(prefix + "/") for p in paths), f"nothing is at {prefix}")
 
 
 def main():

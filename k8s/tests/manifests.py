@@ -33,12 +33,13 @@ class Container:
 
 
 class Workload:
-    """A Deployment, a StatefulSet or a Pod."""
+    """A Deployment, a StatefulSet, or a CronJob that is a template for jobs."""
 
     def __init__(self, document):
         self.kind, self.name = document["kind"], document["metadata"]["name"]
         self.document = document
-        template = document if self.kind == "Pod" else document["spec"]["template"]
+        spec = document["spec"]
+        template = (spec["jobTemplate"]["spec"] if self.kind == "CronJob" else spec)["template"]
         self.labels, self.pod = template["metadata"]["labels"], template["spec"]
         self.containers = [Container(spec) for spec in self.pod["containers"]]
         self.init = [Container(spec) for spec in self.pod.get("initContainers", [])]
@@ -71,7 +72,7 @@ class Workload:
 class Manifests:
     def __init__(self, *paths):
         self.documents = [d for path in paths for d in yaml.safe_load_all(Path(path).read_text()) if d]
-        kinds = ("Deployment", "StatefulSet", "Pod")
+        kinds = ("Deployment", "StatefulSet", "CronJob")
         self.workloads = [Workload(d) for d in self.documents if d["kind"] in kinds]
         check(self.workloads, f"nothing runs in {paths}")
 

@@ -27,6 +27,7 @@ EDGES = {
 
 def workloads(manifests):
     accounts = manifests.of("ServiceAccount")
+    settings = set()
     for workload in manifests.workloads:
         pod = workload.pod
         check(pod.get("automountServiceAccountToken") is False, f"{workload} gets a token of Kubernetes")
@@ -48,12 +49,15 @@ def workloads(manifests):
             named += container.spec.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [])
             for path in re.findall(r"/[\w./-]+", "\n".join(named)):
                 there(workload, container, files, path)
+        if workload.is_vtox():
+            settings.add(str(workload.containers[0].spec.get("envFrom")))
         scripts = [t.decode() for f in files.values() for n, t in (f or {}).items() if n.endswith(".sh")]
         for user in re.findall(r"\(password ([\w-]+)\)", "\n".join(scripts)):
             check(f"{user}.password" in files["passwords"], f"{workload} needs {user}.password, which is not in its Secret")
         if workload.kind == "Deployment":
             selector = workload.document["spec"]["selector"]
             check(manifests.selected(selector) == [workload], f"{workload} selects pods of others")
+    check(len(settings) == 1, f"services and commands have not the same settings: {settings}")
 
 
 def restricted(workload):
@@ -109,7 +113,7 @@ def budgets_and_scaling(manifests):
         check(len(selected) == 1, f"PodDisruptionBudget {name} selects {len(selected)} workloads")
         protected += selected
     for workload in manifests.workloads:
-        single = workload.kind == "Pod" or workload.document["spec"].get("replicas") == 1 and not workload.is_vtox()
+        single = workload.kind == "CronJob" or workload.document["spec"].get("replicas") == 1 and not workload.is_vtox()
         check(single or workload in protected, f"{workload} has no PodDisruptionBudget")
     deployments = manifests.of("Deployment")
     for kind in ("HorizontalPodAutoscaler", "ScaledObject"):

@@ -81,7 +81,9 @@ def operate(pods):
         "health followed", lambda: total(bridge, "vtox_bridge_results_aggregated_total") == accepted * len(workers)
     )
     on_demand(url, token)
-    vtox(cli, "doctor")
+    # As many replicas as the services insist on.
+    replicas, said = gateway.environment(gateway.workload.containers[0]).get("VTOX_REDIS__REPLICAS"), vtox(cli, "doctor")
+    check(replicas is None or f"{replicas} replicas follow" in said, f"vtox doctor does not look at replicas: {said}")
     vtox(cli, "explain")
     print(f"together: {accepted:.0f} messages, each answered by {len(workers)} fault types")
 

@@ -1,4 +1,4 @@
-# Asking the sentinels; sourced by the other scripts.
+# Asking the sentinels, and Redis; sourced by the other scripts.
 # shellcheck shell=sh
 # SENTINELS has their names; /etc/vtox/passwords the passwords, one file each.
 
@@ -11,6 +11,17 @@ ask() {
   sentinel=$1
   shift
   REDISCLI_AUTH=$(password sentinel) timeout 2 redis-cli --no-auth-warning -h "$sentinel" -p 26379 "$@" 2>/dev/null || true
+}
+
+# as_sentinel WORD...: a command of this pod's own Redis.
+as_sentinel() {
+  REDISCLI_AUTH=$(password vtox-sentinel) timeout 2 redis-cli --no-auth-warning --user vtox-sentinel "$@" 2>/dev/null || true
+}
+
+# This replica is in step, and so is its disk: Redis rewrites its file after a sync, and until then has the one from before.
+has_all() {
+  [ "$(as_sentinel info | tr -d '\r' |
+    grep -cxE 'master_link_status:up|aof_rewrite_in_progress:0|aof_rewrite_scheduled:0|aof_last_bgrewrite_status:ok')" = 4 ]
 }
 
 # The line after the one that is $1.
