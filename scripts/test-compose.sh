@@ -250,6 +250,11 @@ compose_next() {
     VTOX_VERSION=$next compose "$@"
 }
 
+misses_the_monitor() {
+    curl -fsS "$prometheus/alerts" |
+        jq -e 'any(.data.alerts[]; .labels.alertname == "VtoxServiceMissing" and .labels.job == "monitor" and .state == "firing")' >/dev/null
+}
+
 # replace SERVICE: as docs/upgrade.md has it.
 replace() {
     local old
@@ -331,7 +336,10 @@ if has_image prometheus; then
     check "Prometheus reaches every instance" eventually 30 every_job_is_up
     check "Prometheus has every metric of the dashboard and of the alerts" every_metric_is_known
     check "Prometheus reads every expression of the dashboard" every_expression_is_read
-    check "alerts fire when they must" alerts_fire
+    check "alerts fire when they must, by promtool" alerts_fire
+    compose stop monitor >/dev/null 2>&1
+    check "Prometheus raises an alert when the monitor is gone" eventually 100 misses_the_monitor
+    compose start monitor >/dev/null 2>&1
 else
     skip "profile observability: there is no image of Prometheus (VTOX_PROMETHEUS_IMAGE)"
 fi
