@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds the images, runs the cluster of docker-compose.cluster.yml as a user does, and does to it what happens to clusters.
+# Profiles whose images cannot be had are skipped; VTOX_NGINX_IMAGE and the like name others.
 #   scripts/test-compose.sh            needs a Docker engine with Compose v2 on Linux
 #   scripts/test-compose.sh --keep     leaves the cluster running
 set -euo pipefail
@@ -21,11 +22,24 @@ project=vtox-test-$$
 VTOX_PORT=${VTOX_PORT:-18080}
 VTOX_VERSION="test"
 REVISION=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
-export VTOX_PORT VTOX_VERSION REVISION
+# Of the profiles.
+VTOX_HTTP_PORT=$((VTOX_PORT + 1))
+VTOX_HTTPS_PORT=$((VTOX_PORT + 2))
+VTOX_PROMETHEUS_PORT=$((VTOX_PORT + 3))
+VTOX_GRAFANA_PORT=$((VTOX_PORT + 4))
+# As docs/deploy.md says it for the profile production.
+VTOX_LOGINS_PER_ADDRESS=0
+VTOX_LARGEST_SHARE=1
+export VTOX_PORT VTOX_VERSION REVISION VTOX_HTTP_PORT VTOX_HTTPS_PORT VTOX_PROMETHEUS_PORT VTOX_GRAFANA_PORT VTOX_LOGINS_PER_ADDRESS VTOX_LARGEST_SHARE
 gateway=http://127.0.0.1:$VTOX_PORT
+nginx=http://127.0.0.1:$VTOX_HTTP_PORT
+prometheus=http://127.0.0.1:$VTOX_PROMETHEUS_PORT/api/v1
+targets=(gateway coordinator worker monitor bridge cli)
 work=$(mktemp -d)
+next=$project-next
 passed=0
 failed=0
+skipped=0
 
 compose() {
     docker compose -p "$project" -f docker-compose.cluster.yml "$@"
@@ -57,6 +71,16 @@ check() {
     fi
 }
 
+# What a command says is of interest when it fails.
+quietly() {
+    "$@" >"$work/said" 2>&1 || { tail -n 20 "$work/said"; return 1; }
+}
+
+skip() {
+    skipped=$((skipped + 1))
+    echo "SKIPPED $1"
+}
+
 # eventually SECONDS COMMAND...
 eventually() {
     local until=$((SECONDS + $1))
@@ -74,8 +98,11 @@ finish() {
         compose logs --tail 20 || true
     fi
     if [ "$keep" = no ]; then
-        compose --profile tools down --volumes --timeout 40 >/dev/null 2>&1 || true
+        compose --profile '*' down --volumes --timeout 40 >/dev/null 2>&1 || true
     fi
+    for target in "${targets[@]}"; do
+        docker rmi "vtox/$target:$next" >/dev/null 2>&1 || true
+    done
     rm -rf "$work"
 }
 trap finish EXIT
@@ -148,6 +175,101 @@ only_gateway_is_published() {
     [ "$(echo "$published" | grep -c .)" -eq 1 ] && [[ $published == *api_gateway* ]]
 }
 
+labelled() {
+    [ "$(docker image inspect -f '{{index .Config.Labels "org.opencontainers.image.version"}} {{index .Config.Labels "org.opencontainers.image.revision"}}' "$1")" = "$VTOX_VERSION $REVISION" ]
+}
+
+# Whether the image of a service of the compose file is here or can be had.
+has_image() {
+    local image
+    image=$(compose --profile '*' config --format json | jq -r --arg service "$1" '.services[$service].image')
+    docker image inspect "$image" >/dev/null 2>&1 || timeout 120 docker pull -q "$image" >/dev/null 2>&1
+}
+
+status_of() {
+    curl -sS --max-time 5 -o /dev/null -w '%{http_code}' "$@" || true
+}
+
+answers() {
+    local code=$1
+    shift
+    [ "$(status_of "$@")" = "$code" ]
+}
+
+# curl waits for the end of what it has opened; the code is there before.
+websocket_through_nginx() {
+    [ "$(status_of -H "Authorization: Bearer $VTOX_TOKEN" -H "Origin: $nginx" -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+        -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' "$nginx/ws/frontend" 2>/dev/null)" = 101 ]
+}
+
+# The gateway would take all of them: they are of different users.
+logins_are_limited() {
+    local i codes
+    codes=$(for i in $(seq 40); do
+        status_of -X POST "$nginx/auth/token" -H 'Content-Type: application/json' -d "{\"username\": \"user$i\", \"password\": \"correct horse battery\"}" &
+        echo
+    done; wait)
+    [[ $codes == *401* && $codes == *429* ]]
+}
+
+simulator_sends() {
+    compose logs --no-log-prefix simulator 2>/dev/null | grep -qE 'accepted [1-9]'
+}
+
+every_job_is_up() {
+    [ "$(curl -fsS "$prometheus/targets" | jq -c '[.data.activeTargets[] | select(.health == "up") | .labels.job] | group_by(.) | map([.[0], length])')" = \
+        '[["api_gateway",1],["coordinator",1],["monitor",1],["websocket_bridge",1],["worker",8]]' ]
+}
+
+expressions() {
+    jq -r '.. | .expr? // empty' deploy/grafana/dashboards/vtox.json
+}
+
+every_metric_is_known() {
+    local unknown
+    curl -fsS "$prometheus/label/__name__/values" | jq -r '.data[]' >"$work/known"
+    unknown=$({ expressions; grep -v '^ *#' deploy/prometheus/alerts.yml; } | grep -o 'vtox_[a-z_]*' | sort -u | grep -vxF -f "$work/known" || true)
+    [ -z "$unknown" ] || { echo "        Prometheus has no ${unknown//$'\n'/ }"; return 1; }
+}
+
+every_expression_is_read() {
+    local expression
+    [ "$(expressions | wc -l)" -gt 0 ] || return 1
+    while read -r expression; do
+        curl -fsS --data-urlencode "query=$expression" "$prometheus/query" >/dev/null || { echo "        $expression"; return 1; }
+    done < <(expressions)
+}
+
+alerts_fire() {
+    local image
+    image=$(docker inspect -f '{{.Config.Image}}' "$(containers prometheus)")
+    quietly docker run --rm --entrypoint promtool -v "$root/deploy/prometheus:/rules:ro" "$image" test rules /rules/alerts-test.yml
+}
+
+compose_next() {
+    VTOX_VERSION=$next compose "$@"
+}
+
+misses_the_monitor() {
+    curl -fsS "$prometheus/alerts" |
+        jq -e 'any(.data.alerts[]; .labels.alertname == "VtoxServiceMissing" and .labels.job == "monitor" and .state == "firing")' >/dev/null
+}
+
+# replace SERVICE: as docs/upgrade.md has it.
+replace() {
+    local old
+    mapfile -t old < <(containers "$1")
+    quietly compose_next up -d --no-deps --no-build --no-recreate --wait --scale "$1=$((2 * ${#old[@]}))" "$1" &&
+        quietly docker stop "${old[@]}" && quietly docker rm "${old[@]}"
+}
+
+runs_next() {
+    local service
+    for service in "$@"; do
+        [ "$(compose ps --format '{{.Image}}' "$service" | grep -c ":$next\$")" -eq "$(containers "$service" | wc -l)" ] || return 1
+    done
+}
+
 # Each line of the file: a container's name and the code it ended with.
 all_ended_well() {
     [ "$(wc -l <"$1")" -eq "$instances" ] || { echo "        $(wc -l <"$1") of $instances containers ended"; return 1; }
@@ -156,7 +278,8 @@ all_ended_well() {
 
 echo "== images"
 compose --profile tools build
-for target in gateway coordinator worker monitor bridge cli; do
+for target in "${targets[@]}"; do
+    check "vtox/$target is labelled with version and revision" labelled "vtox/$target:$VTOX_VERSION"
     base=$(docker image inspect -f '{{.Size}}' "${RUNTIME_IMAGE:-debian:bookworm-slim}")
     size=$(docker image inspect -f '{{.Size}}' "vtox/$target:$VTOX_VERSION")
     echo "        vtox/$target: $(((size - base) / 1000000)) MB over its base"
@@ -192,6 +315,60 @@ bearing_results >"$work/after"
 check "the four bearing workers have equal shares within 10 %" even_shares "$work/before" "$work/after"
 wait "$loading" || true
 check "nothing is lost" nothing_lost "$work/even.json"
+
+echo "== profiles"
+if has_image nginx; then
+    check "nginx becomes healthy" quietly compose --profile production up -d --no-recreate --wait nginx
+    check "nginx passes a request on" answers 200 -H "Authorization: Bearer $VTOX_TOKEN" "$nginx/api/v1/cluster/status"
+    check "nginx does not show metrics" answers 404 "$nginx/metrics"
+    check "nginx passes a WebSocket on" websocket_through_nginx
+    check "nginx limits log-ins of an address" logins_are_limited
+else
+    skip "profile production: there is no image of nginx (VTOX_NGINX_IMAGE)"
+fi
+check "the simulator gets through" quietly compose --profile demo up -d --no-recreate --wait simulator
+check "the simulator sends" eventually 20 simulator_sends
+if has_image prometheus; then
+    # A counter by reason is there from its first refusal on.
+    check "what is no message is refused" answers 400 -X POST -H "Authorization: Bearer $VTOX_TOKEN" \
+        -H 'Content-Type: application/json' -d '{}' "$gateway/api/v1/diagnosis-stream/vehicles/V1/data"
+    check "Prometheus becomes healthy" quietly compose --profile observability up -d --no-recreate --no-deps --wait prometheus
+    check "Prometheus reaches every instance" eventually 30 every_job_is_up
+    check "Prometheus has every metric of the dashboard and of the alerts" every_metric_is_known
+    check "Prometheus reads every expression of the dashboard" every_expression_is_read
+    check "alerts fire when they must, by promtool" alerts_fire
+    compose stop monitor >/dev/null 2>&1
+    check "Prometheus raises an alert when the monitor is gone" eventually 100 misses_the_monitor
+    compose start monitor >/dev/null 2>&1
+else
+    skip "profile observability: there is no image of Prometheus (VTOX_PROMETHEUS_IMAGE)"
+fi
+if has_image grafana; then
+    check "Grafana becomes healthy" quietly compose --profile observability up -d --no-recreate --no-deps --wait grafana
+    check "Grafana has the dashboard" answers 200 "http://127.0.0.1:$VTOX_GRAFANA_PORT/api/dashboards/uid/$(jq -r .uid deploy/grafana/dashboards/vtox.json)"
+else
+    skip "Grafana: there is no image of it (VTOX_GRAFANA_IMAGE)"
+fi
+check "no container of a profile runs as root or can write to its root" not_root
+compose --profile '*' rm --stop --force nginx simulator simulator_token prometheus grafana >/dev/null 2>&1
+
+echo "== upgrade"
+for target in "${targets[@]}"; do
+    docker tag "vtox/$target:$VTOX_VERSION" "vtox/$target:$next"
+done
+load --for 60 --offset 50000 >"$work/upgrade.json" 2>"$work/upgrade.log" &
+loading=$!
+sleep 3
+for service in coordinator worker_insulation worker_bearing websocket_bridge; do
+    check "$service is replaced" replace "$service"
+done
+for service in monitor api_gateway; do
+    check "$service is replaced" quietly compose_next up -d --no-deps --no-build --wait "$service"
+done
+check "they are of the next version" runs_next coordinator worker_insulation worker_bearing websocket_bridge monitor api_gateway
+wait "$loading" || true
+check "nothing is lost meanwhile" nothing_lost "$work/upgrade.json"
+check "all $instances containers are healthy" eventually 60 all_healthy
 
 echo "== trouble"
 load --for 110 --offset 100000 >"$work/trouble.json" 2>"$work/trouble.log" &
@@ -229,5 +406,5 @@ sleep 1
 kill "$events"
 check "every container ended by itself with exit code 0" all_ended_well "$work/ended"
 
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
