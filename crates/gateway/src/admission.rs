@@ -58,6 +58,7 @@ pub async fn watch(api: Arc<Api>) -> anyhow::Result<()> {
             Ok(admission) => (admission, None),
             Err(error) => (Admission::Unavailable(Code::Redis.title().to_owned()), Some(error.to_string())),
         };
+        api.metrics.accepting.set(i64::from(admission == Admission::Open));
         let before = api.admission.send_replace(admission.clone());
         if before.kind() != admission.kind() {
             match &admission {
@@ -80,7 +81,7 @@ async fn look(api: &Api) -> vtox_streams::Result<Admission> {
             "{uncovered} slots of the Redis Cluster have no node; start the nodes that are missing"
         )));
     }
-    let mut full = None;
+    let (mut full, mut fullest) = (None, 0.0_f64);
     for (name, node) in api.service.redis.control.primaries().await? {
         let named = |why: String| if name.is_empty() { why } else { format!("{name}: {why}") };
         let memory = Views::new(node.clone()).memory().await?;
@@ -88,11 +89,15 @@ async fn look(api: &Api) -> vtox_streams::Result<Admission> {
             return Ok(Admission::Unavailable(named(why)));
         }
         let Memory { used, limit, .. } = memory;
+        if limit > 0 {
+            fullest = fullest.max(used as f64 / limit as f64);
+        }
         let share = api.service.settings.gateway.backlog_memory_share;
         if limit > 0 && used as f64 >= share * limit as f64 {
             full = Some(named(format!("Redis uses {used} of {limit} bytes; try again later")));
         }
     }
+    api.metrics.redis_memory.set(fullest);
     let settings = &api.service.settings.gateway;
     let topology = topology::current(&api.service.redis.control).await?;
     api.topology.send_if_modified(|known| {

@@ -1,6 +1,6 @@
 //! Metrics of the gateway.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use vtox_service_kit::metrics::added;
 
 /// Metrics of the gateway.
@@ -25,6 +25,10 @@ pub struct Metrics {
     pub calls: IntCounter,
     /// The same by path, method and status.
     pub requests: IntCounterVec,
+    /// 1 while messages are accepted.
+    pub accepting: IntGauge,
+    /// Memory that Redis uses, of what it may; of a Cluster the fullest primary.
+    pub redis_memory: Gauge,
 }
 
 impl Metrics {
@@ -69,6 +73,14 @@ impl Metrics {
                         "Requests by path as it is in the routes, and status.",
                     ),
                     &["path", "method", "status"],
+                ),
+            )?,
+            accepting: added(registry, IntGauge::new("gateway_accepting", "1 while messages are accepted."))?,
+            redis_memory: added(
+                registry,
+                Gauge::new(
+                    "redis_memory_share",
+                    "Memory that Redis uses, of maxmemory; 0 where that is not set. Of a Cluster the fullest primary.",
                 ),
             )?,
         })
