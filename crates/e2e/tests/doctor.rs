@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::Client;
 use vtox_e2e::{ONE_AT_A_TIME, eventually, program};
-use vtox_protocol::keys;
+use vtox_protocol::keys::{self, Partition};
 use vtox_test_support::{RedisCluster, RedisServer, SentinelGroup};
 
 /// What it says, and whether nothing is broken.
@@ -140,7 +140,6 @@ async fn the_nodes_of_a_cluster() {
     let url = redis.url();
     let with = |replicas: &str, tags: &str| {
         let environment = [
-            ("VTOX_REDIS__EXPERIMENTAL_CLUSTER", "true"),
             ("VTOX_REDIS__URL", url.as_str()),
             ("VTOX_CLUSTER__PARTITIONS", "64"),
             ("VTOX_CLUSTER__SLOT_TAGS", tags),
@@ -156,7 +155,12 @@ async fn the_nodes_of_a_cluster() {
     good.extend(follow.iter().map(String::as_str));
     says(with("1", "0"), true, &good);
     says(with("2", "0"), false, &["1 of 2 replicas follow"]);
-    // Two tags and the bare stream's, and three primaries of which one has none of them.
+    // Two tags and the bare stream's on three primaries, until one tag is moved.
+    redis.move_slot(&Partition::numbered(1, 2).stream(), redis.ports()[0]);
+    eventually(Duration::from_secs(10), "all nodes to know", async || {
+        with("1", "2").1.contains("it carries no load")
+    })
+    .await;
     says(with("1", "2"), true, &["it carries no load", "more cluster.slot_tags"]);
     says(doctor(&url, &[]), true, &["set redis.durability to replicated"]);
 
