@@ -156,12 +156,14 @@ async fn the_nodes_of_a_cluster() {
     says(with("1", "0"), true, &good);
     says(with("2", "0"), false, &["1 of 2 replicas follow"]);
     // Two tags and the bare stream's on three primaries, until one tag is moved.
-    redis.move_slot(&Partition::numbered(1, 2).stream(), redis.ports()[0]);
+    let stream = Partition::numbered(1, 2).stream();
+    redis.move_slot(&stream, redis.ports()[0]);
     eventually(Duration::from_secs(10), "all nodes to know", async || {
         with("1", "2").1.contains("it carries no load")
     })
     .await;
     says(with("1", "2"), true, &["it carries no load", "more cluster.slot_tags"]);
+    redis.move_slot(&stream, redis.ports()[2]);
     says(doctor(&url, &[]), true, &["set redis.durability to replicated"]);
 
     redis.nodes.last_mut().unwrap().kill();
