@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures how many vehicles this machine carries: a cluster of its own, and fleets of growing size that send to it as existing vehicles do
 # (50 blocks a minute of 800 samples). Prints a table. Needs Linux and ports 8000 to 8012; the senders take processor time as well.
-#   scripts/capacity.sh                                   sizes of fleet 50 to 1500, rows and binary, all durabilities
+#   scripts/capacity.sh                                   fleets of 50 to 1500, rows and binary, everysec and always
 #   FORMS=binary DURABILITIES=always SECONDS_EACH=60 VEHICLES="200 400" scripts/capacity.sh
 set -euo pipefail
 
@@ -25,28 +25,23 @@ finish() {
 }
 trap finish EXIT
 
-# Processor time of a process and its children, s.
+# Processor time of processes, s.
 processor_s() {
     local pid
-    for pid in "$1" $(pgrep -P "$1"); do
+    for pid in "$@"; do
         cat "/proc/$pid/stat" 2>/dev/null || true
-    done | awk -v tick="$(getconf CLK_TCK)" '{ sub(/^.*\) /, ""); sum += $12 + $13 } END { printf "%.2f", sum / tick }'
-}
-
-# Processor time of the children of a process with a name, s.
-of_name() {
-    local pid
-    for pid in $(pgrep -P "$1" -f "$2"); do
-        cat "/proc/$pid/stat" 2>/dev/null || true
-    done | awk -v tick="$(getconf CLK_TCK)" '{ sub(/^.*\) /, ""); sum += $12 + $13 } END { printf "%.2f", sum / tick }'
+    done | awk -v tick="$(getconf CLK_TCK)" '{ sub(/^.*\) /, ""); sum += $12 + $13 } END { printf "%.2f\n", sum / tick }'
 }
 
 parts=(redis-server vtox-gateway vtox-worker vtox-websocket-bridge)
 look() {
     local part
-    for part in "${parts[@]}"; do of_name "$up" "$part"; echo; done
-    processor_s "$up"
-    echo
+    for part in "${parts[@]}"; do
+        # shellcheck disable=SC2046 # process ids
+        processor_s $(pgrep -P "$up" -f "$part")
+    done
+    # shellcheck disable=SC2046
+    processor_s "$up" $(pgrep -P "$up")
 }
 
 echo "$(nproc) processors, $(awk '/MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo) GiB, $(git describe --always 2>/dev/null || echo unknown)"
@@ -58,6 +53,7 @@ for durability in ${DURABILITIES:-everysec always}; do
         VTOX_REDIS__DURABILITY=$durability vtox up --data "$work/$durability-$form" >"$work/up.log" 2>&1 &
         up=$!
         for _ in $(seq 100); do
+            kill -0 "$up" 2>/dev/null || fail "$(tail -n 5 "$work/up.log")"
             ! curl -fsS http://127.0.0.1:8000/ready >/dev/null 2>&1 || break
             sleep 0.2
         done
@@ -72,15 +68,8 @@ for durability in ${DURABILITIES:-everysec always}; do
         for vehicles in ${VEHICLES:-50 100 150 200 300 400 600 800 1000 1500}; do
             look >"$work/before"
             began=$(date +%s%N)
-            send --vehicles "$vehicles" --for "${SECONDS_EACH:-20}" >"$work/run.json" &
-            sender=$!
-            sender_s=0
-            while kill -0 "$sender" 2>/dev/null; do
-                now=$(processor_s "$sender")
-                [ "$now" = 0.00 ] || sender_s=$now
-                sleep 0.5
-            done
-            wait "$sender" || true
+            TIMEFORMAT='%U %S'
+            { time send --vehicles "$vehicles" --for "${SECONDS_EACH:-20}" >"$work/run.json"; } 2>"$work/sender" || true
             look >"$work/after"
             took=$(($(date +%s%N) - began))
             cores=$(paste "$work/before" "$work/after" | awk -v took=$took '{ printf " %.2f |", ($2 - $1) * 1e9 / took }')
@@ -89,7 +78,7 @@ for durability in ${DURABILITIES:-everysec always}; do
                 ($accepted >= 0.9 * $sent and .lost == 0 and .duplicates == 0 and .latency_ms.p99 < 1000) as $holds |
                 "\($sent | round) | \($accepted | round) | \(.latency_ms.p50) | \(.latency_ms.p95) | \(.latency_ms.p99) | \(.lost) ;\(if $holds then "yes" else "no" end)"' "$work/run.json")
             holds=${row##*;}
-            echo "| $durability | $form | $vehicles | ${row%;*}|$cores $(awk -v s="$sender_s" -v took=$took 'BEGIN { printf "%.2f", s * 1e9 / took }') | $holds |"
+            echo "| $durability | $form | $vehicles | ${row%;*}|$cores $(awk -v took=$took '{ printf "%.2f", ($1 + $2) * 1e9 / took }' "$work/sender") | $holds |"
             [ "$holds" = yes ] || failed=$((failed + 1))
             [ "$failed" -lt 2 ] || break
         done

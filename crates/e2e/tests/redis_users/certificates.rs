@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use vtox_e2e::credentials::text;
 
 /// A CA, and what it signed: for Redis and for its clients. All in PEM form.
 pub struct Certificates {
@@ -17,6 +18,15 @@ pub struct Certificates {
 impl Certificates {
     pub fn new() -> Self {
         Self::of("127.0.0.1")
+    }
+
+    /// Settings of a service that shows its certificate.
+    pub fn of_clients(&self) -> [(&str, &str); 3] {
+        [
+            ("VTOX_REDIS__CA_FILE", text(&self.ca)),
+            ("VTOX_REDIS__CLIENT_CERT", text(&self.client_cert)),
+            ("VTOX_REDIS__CLIENT_KEY", text(&self.client_key)),
+        ]
     }
 
     /// The servers' certificate names this host alone.

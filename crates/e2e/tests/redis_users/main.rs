@@ -268,14 +268,7 @@ async fn the_same_over_tls_with_certificates_on_both_sides() {
     let _one = ONE_AT_A_TIME.lock().await;
     let (users, certificates) = (Users::new(), Certificates::new());
     let redis = users.start(Some(&certificates), &["--tls-auth-clients", "yes"]);
-    let [ca, cert, key] = [&certificates.ca, &certificates.client_cert, &certificates.client_key]
-        .map(|p| p.display().to_string());
-    let environment = [
-        ("VTOX_REDIS__CA_FILE", ca.as_str()),
-        ("VTOX_REDIS__CLIENT_CERT", cert.as_str()),
-        ("VTOX_REDIS__CLIENT_KEY", key.as_str()),
-        ("VTOX_MONITOR__INTERVAL_S", "1"),
-    ];
+    let environment = [&certificates.of_clients()[..], &[("VTOX_MONITOR__INTERVAL_S", "1")]].concat();
     everything(one_server(redis, "rediss", users.tls_port), &environment).await;
 }
 
@@ -284,16 +277,12 @@ async fn the_same_on_a_redis_cluster_over_tls() {
     let _one = ONE_AT_A_TIME.lock().await;
     let (users, certificates) = (Users::of(On::Cluster), Certificates::new());
     let (first, cluster) = users.start_cluster(&certificates, &["--tls-auth-clients", "yes"]);
-    let [ca, cert, key] = [&certificates.ca, &certificates.client_cert, &certificates.client_key]
-        .map(|p| p.display().to_string());
-    let environment = [
-        ("VTOX_REDIS__CA_FILE", ca.as_str()),
-        ("VTOX_REDIS__CLIENT_CERT", cert.as_str()),
-        ("VTOX_REDIS__CLIENT_KEY", key.as_str()),
+    let more = [
         ("VTOX_CLUSTER__PARTITIONS", "32"),
         ("VTOX_REDIS__DURABILITY", "replicated"),
         ("VTOX_MONITOR__INTERVAL_S", "1"),
     ];
+    let environment = [&certificates.of_clients()[..], &more].concat();
     let servers = [&first].into_iter().chain(&cluster.nodes).map(RedisServer::client).collect();
     let url = cluster.url();
     let url_of = {
